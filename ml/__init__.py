@@ -1,0 +1,1 @@
+"""Training, evaluation and serving of language models. Knows run directories and model folders, nothing of Django."""

@@ -1,0 +1,33 @@
+"""`python -m ml COMMAND ...`: one process for one piece of work, see docs/run-directory.md and docs/engine.md."""
+
+import os
+import sys
+
+USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base model
+       python -m ml sft RUN_DIR         fine-tunes
+       python -m ml evaluate RUN_DIR    measures one model
+       python -m ml serve --root DIR    answers requests (--help for more)"""
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code. The libraries are heavy, so each command imports its own."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    command, rest = (argv[0] if argv else ""), argv[1:]
+    if command == "prepare":
+        from ml.prepare import main as run
+    elif command == "sft":
+        from ml.sft import main as run
+    elif command == "evaluate":
+        from ml.evaluate import main as run
+    elif command == "serve":
+        from ml.serve import main as run
+    else:
+        print(USAGE, file=sys.stderr)
+        return 64
+    return run(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
