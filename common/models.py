@@ -1,0 +1,39 @@
+from typing import Any
+
+from django.db import models
+
+
+class TransitionQuerySet(models.QuerySet["Transition"]):
+    def of(self, subject: models.Model) -> "TransitionQuerySet":
+        """The history of one row, oldest first."""
+        return self.filter(subject_type=subject._meta.label_lower, subject_pk=str(subject.pk)).order_by("pk")
+
+
+class Transition(models.Model):
+    """One change of state of any row: who, when, from, to and why. Written once, never changed.
+
+    Names are kept beside keys because a history outlives the people and rows in it.
+    """
+
+    subject_type = models.CharField(max_length=60)
+    subject_pk = models.CharField(max_length=40)
+    project_pk = models.BigIntegerField(null=True, db_index=True)
+    before = models.CharField(max_length=20)
+    after = models.CharField(max_length=20)
+    by_pk = models.BigIntegerField(null=True)
+    by_name = models.CharField(max_length=200, blank=True)
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    objects = TransitionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["subject_type", "subject_pk"], name="transition_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.subject_type} {self.subject_pk}: {self.before} → {self.after}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk:
+            raise ValueError("A history row is written once and never changed.")
+        super().save(*args, **kwargs)

@@ -1,0 +1,67 @@
+"""State machines: the table of legal moves is checked, the row is set by compare-and-set, a history row is written."""
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+from django.db import models, transaction
+
+from common.models import Transition
+
+Moves = Mapping[str, Set[str]]
+
+
+class StateError(Exception):
+    """A change of state that did not happen. Fields: `subject`, `before`, `after`.
+
+    StateError
+    ├── IllegalMove   the table of moves has no such move
+    └── StaleState    somebody else moved the row first
+    """
+
+    def __init__(self, subject: models.Model, before: str, after: str) -> None:
+        super().__init__(f"{subject._meta.label} {subject.pk}: {before} → {after}")
+        self.subject, self.before, self.after = subject, before, after
+
+
+class IllegalMove(StateError):
+    pass
+
+
+class StaleState(StateError):
+    pass
+
+
+def move(
+    subject: models.Model,
+    after: str,
+    *,
+    moves: Moves,
+    by: Any = None,
+    reason: str = "",
+    **fields: Any,
+) -> None:
+    """Move `subject.state` to `after` and set `fields` with it, in one statement, and write the history row.
+
+    Raises IllegalMove when the table forbids it and StaleState when the row in the database is no longer in the state
+    that `subject` was read in. On success `subject` carries the new values.
+    """
+    before = subject.state  # type: ignore[attr-defined]
+    if after not in moves.get(before, frozenset()):
+        raise IllegalMove(subject, before, after)
+    with transaction.atomic():
+        changed = type(subject)._default_manager.filter(pk=subject.pk, state=before).update(state=after, **fields)
+        if not changed:
+            raise StaleState(subject, before, after)
+        Transition.objects.create(
+            subject_type=subject._meta.label_lower,
+            subject_pk=str(subject.pk),
+            project_pk=getattr(subject, "project_id", None),
+            before=before,
+            after=after,
+            by_pk=getattr(by, "pk", None),
+            by_name=str(by or ""),
+            reason=reason,
+        )
+    subject.state = after  # type: ignore[attr-defined]
+    for name, value in fields.items():
+        setattr(subject, name, value)

@@ -1,0 +1,10 @@
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.account.urls")),
+    path("", include("labeling.urls")),
+    path("", include("training.urls")),
+    path("", include("deployment.urls")),
+]

@@ -1,0 +1,25 @@
+from labeling.models.case import Case, Correction, PreferencePair, Probe, RegressionTest, Report
+from labeling.models.example import Example
+from labeling.models.instructions import Acknowledgement, InstructionVersion
+from labeling.models.people import Invitation, Membership, Project, User
+from labeling.models.work import Draft, Review, Submission, Task
+
+__all__ = [
+    "Acknowledgement",
+    "Case",
+    "Correction",
+    "Draft",
+    "Example",
+    "InstructionVersion",
+    "Invitation",
+    "Membership",
+    "PreferencePair",
+    "Probe",
+    "Project",
+    "RegressionTest",
+    "Report",
+    "Review",
+    "Submission",
+    "Task",
+    "User",
+]

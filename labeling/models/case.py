@@ -1,0 +1,122 @@
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from labeling.models.instructions import InstructionVersion
+from labeling.models.people import Membership, Project, User
+from labeling.models.work import Leased
+from labeling.states import CASE_LIVE, CaseState, Reason, Source
+
+
+class CaseQuerySet(models.QuerySet["Case"]):
+    def visible_to(self, membership: Membership) -> "CaseQuerySet":
+        """Reviewers see all cases of the project, others those that they reported."""
+        rows = self.filter(project_id=membership.project_id)
+        if membership.is_reviewer:
+            return rows
+        return rows.filter(pk__in=Report.objects.filter(reporter_id=membership.user_id).values("case_id"))
+
+    def to_correct(self) -> "CaseQuerySet":
+        """Open, claimed and not fixed ones: harmful first, then by reports, then the oldest."""
+        return self.filter(state__in=[CaseState.OPEN, CaseState.CLAIMED, CaseState.NOT_FIXED]).order_by(
+            F("severity").desc(), F("n_reports").desc(), "pk"
+        )
+
+    def free_for(self, user: User) -> "CaseQuerySet":
+        """None that another reviewer holds."""
+        return self.filter(Q(leased_by__isnull=True) | Q(leased_by=user) | Q(lease_expires_at__lte=timezone.now()))
+
+
+class Case(Leased):
+    """A misbehaviour: one wrong output to one prompt, and all reports of it. `messages` is the prompt."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="cases")
+    state = models.CharField(max_length=12, choices=CaseState.choices, default=CaseState.OPEN)
+    messages = models.JSONField()
+    wrong_output = models.TextField()
+    prompt_hash = models.CharField(max_length=64)
+    output_hash = models.CharField(max_length=64)
+    model_name = models.CharField(max_length=200, blank=True, help_text="who said it")
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.CHAT)
+    severity = models.PositiveSmallIntegerField(default=1, help_text="3 harmful, 2 wrong, 1 else")
+    n_reports = models.PositiveIntegerField(default=0)
+    fixed_in = models.CharField(max_length=200, blank=True, help_text="the model that was deployed with the fix")
+    tested_in = models.CharField(max_length=200, blank=True, help_text="the deployed model that the state speaks of")
+    opened_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CaseQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "state", "severity", "n_reports"], name="case_queue")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "prompt_hash", "output_hash"],
+                condition=Q(state__in=[str(state) for state in CASE_LIVE]),
+                name="case_live_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class Report(models.Model):
+    """One signal that an output was wrong. `completion_key` names the logged answer, where there is one."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="reports")
+    reporter = models.ForeignKey(User, models.PROTECT, null=True, related_name="reports")
+    reason = models.CharField(max_length=20, choices=Reason.choices, default=Reason.OTHER)
+    comment = models.TextField(blank=True)
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.CHAT)
+    completion_key = models.CharField(max_length=60, blank=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class Correction(models.Model):
+    """The answer that overwrites a case's wrong output. The wrong one stays on the case."""
+
+    case = models.ForeignKey(Case, models.PROTECT, related_name="corrections")
+    author = models.ForeignKey(User, models.PROTECT, null=True, related_name="corrections")
+    instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="corrections")
+    text = models.TextField()
+    note = models.CharField(max_length=500, blank=True, help_text="what was wrong, in a sentence")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        get_latest_by = "pk"
+
+
+class PreferencePair(models.Model):
+    """Chosen: the correction; rejected: what the model said."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="preference_pairs")
+    correction = models.OneToOneField(Correction, models.PROTECT, related_name="preference_pair")
+    messages = models.JSONField()
+    chosen = models.TextField()
+    rejected = models.TextField()
+    retracted_at = models.DateTimeField(null=True)
+
+
+class RegressionTest(models.Model):
+    """A case kept as a test, in the project's regression suite for good. A later correction of the case replaces it."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="regression_tests")
+    case = models.OneToOneField(Case, models.PROTECT, related_name="test")
+    correction = models.ForeignKey(Correction, models.PROTECT, related_name="+")
+    messages = models.JSONField()
+    chosen = models.TextField()
+    rejected = models.TextField()
+    checks = models.JSONField(default=list, help_text='[{"kind": a CheckKind, "value": ...}]')
+    is_active = models.BooleanField(default=True)
+
+
+class Probe(models.Model):
+    """A held-out paraphrase of a case's prompt: tested, never trained on."""
+
+    test = models.ForeignKey(RegressionTest, models.CASCADE, related_name="probes")
+    messages = models.JSONField()
+    prompt_hash = models.CharField(max_length=64, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["test", "prompt_hash"], name="probe_once")]

@@ -1,0 +1,43 @@
+from django.db import models
+from django.db.models import Q
+
+from labeling.models.case import Correction
+from labeling.models.instructions import InstructionVersion
+from labeling.models.people import Project, User
+from labeling.models.work import Submission
+from labeling.states import ExampleKind
+
+
+class ExampleQuerySet(models.QuerySet["Example"]):
+    def trainable(self) -> "ExampleQuerySet":
+        return self.filter(retracted_at__isnull=True)
+
+
+class Example(models.Model):
+    """An accepted training row and where it comes from. `messages` ends with the assistant's ideal response."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="examples")
+    kind = models.CharField(max_length=15, choices=ExampleKind.choices)
+    messages = models.JSONField()
+    content_hash = models.CharField(max_length=64)
+    prompt_hash = models.CharField(max_length=64, db_index=True)
+    submission = models.OneToOneField(Submission, models.PROTECT, null=True, related_name="example")
+    correction = models.OneToOneField(Correction, models.PROTECT, null=True, related_name="example")
+    author = models.ForeignKey(User, models.PROTECT, null=True, related_name="examples")
+    accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="examples")
+    accepted_at = models.DateTimeField(auto_now_add=True)
+    retracted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExampleQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "retracted_at", "id"], name="example_trainable")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "content_hash"], condition=Q(retracted_at__isnull=True), name="example_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(submission__isnull=False) ^ Q(correction__isnull=False), name="example_has_one_origin"
+            ),
+        ]

@@ -1,0 +1,142 @@
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from labeling.models.instructions import InstructionVersion
+from labeling.models.people import Membership, Project, User
+from labeling.states import SubmissionState, TaskKind, TaskState, Verdict
+
+
+class Leased(models.Model):
+    """A row that one person at a time works on. The lease runs out by itself; no process has to end it."""
+
+    leased_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def is_held_by_other(self, user: User) -> bool:
+        """Whether somebody else's lease on the row still runs."""
+        return bool(
+            self.leased_by_id
+            and self.leased_by_id != user.pk
+            and self.lease_expires_at
+            and self.lease_expires_at > timezone.now()
+        )
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def available(self) -> "TaskQuerySet":
+        """Open tasks, and those whose lease ran out."""
+        return self.filter(Q(state=TaskState.OPEN) | Q(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()))
+
+    def held_by(self, user: User) -> "TaskQuerySet":
+        return self.filter(state=TaskState.LEASED, leased_by=user, lease_expires_at__gt=timezone.now())
+
+
+class Task(Leased):
+    """A unit of writing, handed to one person at a time. `messages` is the prompt, empty for kind `write`."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=10, choices=TaskKind.choices, default=TaskKind.ANSWER)
+    state = models.CharField(max_length=10, choices=TaskState.choices, default=TaskState.OPEN)
+    messages = models.JSONField(default=list, blank=True)
+    prompt_hash = models.CharField(max_length=64, blank=True)
+    position = models.BigIntegerField(default=0, help_text="smaller ones are handed out first; a skip moves to the end")
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "state", "position", "id"], name="task_queue"),
+            models.Index(fields=["leased_by", "state"], name="task_held"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "prompt_hash"], condition=Q(kind=TaskKind.ANSWER), name="task_prompt_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=TaskState.LEASED)
+                | Q(leased_by__isnull=False, lease_token__isnull=False, lease_expires_at__isnull=False),
+                name="task_lease_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
+
+
+class Draft(models.Model):
+    """What somebody is writing, kept on the server until it is handed in. Expiry of a lease does not touch it."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="drafts")
+    task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="drafts")
+    case = models.ForeignKey("labeling.Case", models.CASCADE, null=True, blank=True, related_name="drafts")
+    instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="+")
+    content = models.JSONField(default=dict, help_text="task: {messages}; case: {text, note, checks, probes}")
+    revision = models.PositiveIntegerField(
+        default=0, help_text="grows by one with each save; a save names the one it saw"
+    )
+    saved_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "task"], condition=Q(task__isnull=False), name="draft_task_once"),
+            models.UniqueConstraint(fields=["user", "case"], condition=Q(case__isnull=False), name="draft_case_once"),
+            models.CheckConstraint(condition=Q(task__isnull=False) ^ Q(case__isnull=False), name="draft_of_one_thing"),
+        ]
+
+
+class SubmissionQuerySet(models.QuerySet["Submission"]):
+    def visible_to(self, membership: Membership) -> "SubmissionQuerySet":
+        """Reviewers see all of the project, contractors their own."""
+        rows = self.filter(project_id=membership.project_id)
+        return rows if membership.is_reviewer else rows.filter(author_id=membership.user_id)
+
+    def waiting(self) -> "SubmissionQuerySet":
+        return self.filter(state=SubmissionState.SUBMITTED)
+
+    def reviewable_by(self, user: User) -> "SubmissionQuerySet":
+        """Waiting ones, oldest first, never the reviewer's own, and none that another reviewer holds."""
+        free = Q(leased_by__isnull=True) | Q(leased_by=user) | Q(lease_expires_at__lte=timezone.now())
+        return self.waiting().exclude(author=user).filter(free).order_by("pk")
+
+
+class Submission(Leased):
+    """An immutable version of what a person handed in. The lease is the reviewer's."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="submissions")
+    task = models.ForeignKey(Task, models.PROTECT, related_name="submissions")
+    author = models.ForeignKey(User, models.PROTECT, related_name="submissions")
+    instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="submissions")
+    revision = models.PositiveIntegerField(default=1)
+    previous = models.OneToOneField("self", models.PROTECT, null=True, related_name="next")
+    messages = models.JSONField()
+    state = models.CharField(max_length=12, choices=SubmissionState.choices, default=SubmissionState.SUBMITTED)
+    idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True)
+    submitted_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SubmissionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "state", "id"], name="submission_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.task_id}.{self.revision}"
+
+
+class Review(models.Model):
+    """A reviewer's verdict on one submission. `messages` holds the edited conversation of "edit and accept"."""
+
+    submission = models.OneToOneField(Submission, models.PROTECT, related_name="review")
+    reviewer = models.ForeignKey(User, models.PROTECT, related_name="reviews")
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    comment = models.TextField(blank=True)
+    messages = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,131 @@
+"""The lives of a task, a submission and a case.
+
+task        open ──► leased ──► done          open ──► retired
+              ▲         │
+              └─────────┘ expiry, release, skip
+
+submission  submitted ──► accepted | rejected | withdrawn
+                │
+                └──► returned ──► revised (a later revision took its place) | withdrawn
+
+case        open ──► claimed ──► corrected ──► in_training ──► fixed | not_fixed
+              ▲         │  │         ▲              │                      │
+              └─────────┘  └─► dismissed            └─► corrected          └──► claimed
+              release                          (the job failed)
+"""
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(TextChoices):
+    CONTRACTOR = "contractor", _("Contractor")
+    REVIEWER = "reviewer", _("Reviewer")
+    ADMIN = "admin", _("Admin")
+
+
+ROLE_RANK = {Role.CONTRACTOR: 0, Role.REVIEWER: 1, Role.ADMIN: 2}
+
+
+class TaskKind(TextChoices):
+    ANSWER = "answer", _("Answer a prompt")
+    WRITE = "write", _("Write a prompt and its ideal response")
+
+
+class TaskState(TextChoices):
+    OPEN = "open", _("Open")
+    LEASED = "leased", _("In work")
+    DONE = "done", _("Done")
+    RETIRED = "retired", _("Retired")
+
+
+TASK_MOVES = {
+    TaskState.OPEN: {TaskState.LEASED, TaskState.RETIRED},
+    TaskState.LEASED: {TaskState.OPEN, TaskState.DONE},
+}
+
+
+class SubmissionState(TextChoices):
+    SUBMITTED = "submitted", _("Waiting for review")
+    ACCEPTED = "accepted", _("Accepted")
+    RETURNED = "returned", _("Sent back")
+    REVISED = "revised", _("Revised")
+    REJECTED = "rejected", _("Rejected")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+
+
+SUBMISSION_MOVES = {
+    SubmissionState.SUBMITTED: {
+        SubmissionState.ACCEPTED,
+        SubmissionState.RETURNED,
+        SubmissionState.REJECTED,
+        SubmissionState.WITHDRAWN,
+    },
+    SubmissionState.RETURNED: {SubmissionState.REVISED, SubmissionState.WITHDRAWN},
+}
+
+
+class Verdict(TextChoices):
+    ACCEPT = "accept", _("Accept")
+    EDIT = "edit", _("Edit and accept")
+    SEND_BACK = "send_back", _("Send back")
+    REJECT = "reject", _("Reject")
+
+
+class CaseState(TextChoices):
+    OPEN = "open", _("Open")
+    CLAIMED = "claimed", _("Claimed")
+    CORRECTED = "corrected", _("Corrected")
+    IN_TRAINING = "in_training", _("In training")
+    FIXED = "fixed", _("Fixed")
+    NOT_FIXED = "not_fixed", _("Not fixed")
+    DISMISSED = "dismissed", _("Dismissed")
+
+
+CASE_MOVES = {
+    CaseState.OPEN: {CaseState.CLAIMED, CaseState.DISMISSED},
+    CaseState.CLAIMED: {CaseState.OPEN, CaseState.CORRECTED, CaseState.DISMISSED},
+    CaseState.CORRECTED: {CaseState.IN_TRAINING},
+    CaseState.IN_TRAINING: {CaseState.FIXED, CaseState.NOT_FIXED, CaseState.CORRECTED},
+    CaseState.NOT_FIXED: {CaseState.CLAIMED, CaseState.IN_TRAINING},
+    CaseState.FIXED: {CaseState.NOT_FIXED},
+}
+# Reports on the same output join a case in one of these; a later report opens a new case.
+CASE_LIVE = (
+    CaseState.OPEN,
+    CaseState.CLAIMED,
+    CaseState.CORRECTED,
+    CaseState.IN_TRAINING,
+    CaseState.NOT_FIXED,
+)
+
+
+class Reason(TextChoices):
+    WRONG = "wrong", _("Wrong")
+    HARMFUL = "harmful", _("Harmful")
+    UNHELPFUL = "unhelpful", _("Unhelpful")
+    OFF_INSTRUCTION = "off_instruction", _("Against the instructions")
+    STYLE = "style", _("Style")
+    REFUSED = "refused", _("Refused without need")
+    OTHER = "other", _("Other")
+
+
+class Source(TextChoices):
+    CHAT = "chat", _("Chat")
+    IMPORT = "import", _("Import")
+    API = "api", _("API")
+    DETECTOR = "detector", _("Detector")
+    TEST = "test", _("Failed test")
+
+
+class ExampleKind(TextChoices):
+    DEMONSTRATION = "demonstration", _("Demonstration")
+    CORRECTION = "correction", _("Correction")
+
+
+class CheckKind(TextChoices):
+    CONTAINS = "contains", _("contains")
+    EXCLUDES = "excludes", _("does not contain")
+    MATCHES = "matches", _("matches the pattern")
+    MAX_WORDS = "max_words", _("has at most so many words")
+    JSON = "json", _("is valid JSON")

@@ -1,0 +1,56 @@
+"""The cast: alice owns the project, bob labels, rita reviews, charlie is a stranger."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from labeling.models import Membership, Project, User
+from labeling.states import Role
+from tests.factories import MembershipFactory, ProjectFactory, UserFactory
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    return ProjectFactory(slug="kitchen", name="Kitchen help")
+
+
+def _member(project: Project, name: str, role: Role) -> User:
+    return MembershipFactory(project=project, role=role, user=UserFactory(name=name)).user
+
+
+@pytest.fixture
+def alice(project: Project) -> User:
+    return _member(project, "Alice", Role.ADMIN)
+
+
+@pytest.fixture
+def rita(project: Project) -> User:
+    return _member(project, "Rita", Role.REVIEWER)
+
+
+@pytest.fixture
+def bob(project: Project) -> User:
+    return _member(project, "Bob", Role.CONTRACTOR)
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """A member of another project only."""
+    return MembershipFactory(user=UserFactory(name="Charlie"), role=Role.ADMIN).user
+
+
+@pytest.fixture
+def member_of() -> Callable[[User, Project], Membership]:
+    return lambda user, project: Membership.objects.get(user=user, project=project)
+
+
+@pytest.fixture
+def sign_in(client: Client) -> Callable[[User], Client]:
+    """Return the test client, signed in as that person."""
+
+    def enter(user: User) -> Client:
+        client.force_login(user)
+        return client
+
+    return enter

@@ -1,0 +1,21 @@
+"""The product's settings, on a database and folders of the tests' own."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("EMEND_VAR_DIR", tempfile.mkdtemp(prefix="emend-test-"))
+os.environ.setdefault("EMEND_SECRET_KEY", "only for tests")
+
+from config.settings import *  # noqa: F403
+from config.settings import VAR_DIR
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CELERY_BROKER_URL = "memory://"
+WHITENOISE_AUTOREFRESH = True
+Path(VAR_DIR, "static").mkdir(parents=True, exist_ok=True)

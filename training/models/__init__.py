@@ -1,0 +1,15 @@
+from training.models.dataset import DatasetRow, DatasetVersion
+from training.models.evaluation import Evaluation, EvaluationResult
+from training.models.job import Event, Job
+from training.models.registry import BaseModel, TunedModel
+
+__all__ = [
+    "BaseModel",
+    "DatasetRow",
+    "DatasetVersion",
+    "Evaluation",
+    "EvaluationResult",
+    "Event",
+    "Job",
+    "TunedModel",
+]

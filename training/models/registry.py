@@ -1,0 +1,68 @@
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from labeling.models import Membership, Project
+from training.states import BaseModelSource
+
+
+class BaseModel(models.Model):
+    """An entry of the catalog, shared by all projects. `location` is a folder below var/models, an absolute folder or a Hub id."""
+
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    source = models.CharField(max_length=10, choices=BaseModelSource.choices, default=BaseModelSource.BUNDLED)
+    location = models.CharField(max_length=300)
+    n_parameters = models.BigIntegerField(null=True, blank=True)
+    context_tokens = models.PositiveIntegerField(default=2048)
+    licence = models.CharField(max_length=60, blank=True)
+    is_default = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="base_model_one_default")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return settings.MODELS_DIR / self.location  # an absolute location replaces the first part
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the weights lie where the entry says."""
+        return (self.folder / "config.json").is_file()
+
+
+class TunedModelQuerySet(models.QuerySet["TunedModel"]):
+    def visible_to(self, membership: Membership) -> "TunedModelQuerySet":
+        return self.filter(project_id=membership.project_id)
+
+
+class TunedModel(models.Model):
+    """A fine-tuned model in the registry, named ft:<base>:<org>:<suffix>:<id>."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tuned_models")
+    name = models.CharField(max_length=200, unique=True)
+    base_model = models.ForeignKey(BaseModel, models.PROTECT, related_name="tuned_models")
+    job = models.OneToOneField("training.Job", models.PROTECT, related_name="tuned_model")
+    location = models.CharField(max_length=300, help_text="folder of the merged weights below var/")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TunedModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return settings.VAR_DIR / self.location
