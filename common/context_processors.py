@@ -4,13 +4,18 @@ from django.http import HttpRequest
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """What the page frame needs: the membership that the view checked, and the person's other projects.
+    """What the page frame needs: the membership that the view checked, and the person's projects.
 
-    The list of projects is lazy: a fragment never asks for it.
+    The list of projects is a lazy query: a fragment never runs it.
     """
     membership = getattr(request, "membership", None)
+    user = getattr(request, "user", None)
+    memberships = ()
+    if user is not None and user.is_authenticated:
+        memberships = user.memberships.filter(is_active=True).select_related("project").order_by("project__name")
     return {
         "membership": membership,
         "project": membership.project if membership else None,
+        "memberships": memberships,
         "theme": request.COOKIES.get("emend_theme", ""),
     }

@@ -1,3 +1,81 @@
+"""Tags and filters that pages of several apps use; built in, no load needed."""
+
+from datetime import datetime
+
 from django import template
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 
 register = template.Library()
+
+# The tone of every state word of the product: ok, bad, busy, wait, idle. The pill shows word and mark, never colour alone.
+TONES = {
+    "accepted": "ok",
+    "succeeded": "ok",
+    "fixed": "ok",
+    "promoted": "ok",
+    "done": "ok",
+    "corrected": "ok",
+    "live": "ok",
+    "rejected": "bad",
+    "failed": "bad",
+    "not_fixed": "bad",
+    "wrong": "bad",
+    "running": "busy",
+    "streaming": "busy",
+    "in_training": "busy",
+    "training": "busy",
+    "evaluating": "busy",
+    "leased": "busy",
+    "claimed": "busy",
+    "validating_files": "busy",
+    "collecting": "busy",
+    "open": "wait",
+    "submitted": "wait",
+    "queued": "wait",
+    "returned": "wait",
+    "paused": "wait",
+    "awaiting_approval": "wait",
+}
+
+
+@register.simple_tag
+def state_pill(state: str, label: str = "") -> SafeString:
+    """Render a state as a pill: `{% state_pill case.state case.get_state_display %}`."""
+    return format_html('<span class="pill pill--{}">{}</span>', TONES.get(str(state), "idle"), label or state)
+
+
+@register.simple_tag
+def when(at: datetime | None) -> SafeString:
+    """Render a time as words ("3 hours ago") with the exact moment as its title; a dash for None."""
+    if at is None:
+        return format_html("–")
+    exact = date_format(timezone.localtime(at), "DATETIME_FORMAT")
+    seconds = (timezone.now() - at).total_seconds()
+    words = _("just now") if 0 <= seconds < 60 else _("%(time)s ago") % {"time": timesince(at, depth=1)}
+    if seconds < 0:
+        words = exact
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, words)
+
+
+@register.filter
+def percent(share: float | None, digits: int = 0) -> str:
+    """Render a share of 0 to 1 as a percentage; a dash for None."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+@register.inclusion_tag("_nav_link.html", takes_context=True)
+def nav_link(context: template.Context, name: str, label: str, key: str) -> dict[str, object]:
+    """Render one entry of the project's navigation; it is current on its page and on the pages below it."""
+    try:
+        url = reverse(name, args=[context["project"].slug])
+    except NoReverseMatch:  # while the apps are being built
+        url = f"#{name}"
+    path = context["request"].path
+    is_home = name == "labeling-project-home"
+    return {"url": url, "label": label, "key": key, "is_current": path == url if is_home else path.startswith(url)}
