@@ -1,0 +1,134 @@
+"""What can go wrong in labeling. The text of an error is for people; code reads its class and fields."""
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    from labeling.models import Draft, InstructionVersion
+
+
+class LabelingError(Exception):
+    """An action that did not happen; nothing was changed.
+
+    LabelingError
+    ├── NotAllowed             the person may not do this to this row, now
+    │   ├── LastAdmin          the project would be left without an admin
+    │   ├── MustAcknowledge    a version of the instructions has to be read first (field `version`)
+    │   ├── OwnWork            nobody reviews what they wrote themselves
+    │   └── HeldByOther        somebody else works on the row
+    ├── InvitationError        field `reason`: unknown, used, expired, revoked, email
+    ├── AlreadyMember          the person is in the project
+    ├── StaleInstructions      another version was published in between (field `current`)
+    ├── UnchangedInstructions  the text is that of the version in force
+    ├── LeaseLost              the task is no longer the person's; what they wrote is kept
+    ├── StaleDraft             a later save is in the database (field `draft`)
+    ├── BadConversation        turns that cannot be handed in (field `code`, of common.conversations)
+    ├── UnchangedText          a correction that equals the wrong output
+    └── BadCheck               a check that cannot be applied
+    """
+
+    message: "str | _StrPromise" = _("That did not work.")
+
+    def __init__(self, message: "str | _StrPromise" = "") -> None:
+        super().__init__(message or self.message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NotAllowed(LabelingError):
+    message = _("That is not possible now.")
+
+
+class LastAdmin(NotAllowed):
+    message = _("A project needs at least one active admin. Make somebody else an admin first.")
+
+
+class MustAcknowledge(NotAllowed):
+    message = _("There is a new version of the instructions. Please read it before the next task.")
+
+    def __init__(self, version: "InstructionVersion") -> None:
+        super().__init__()
+        self.version = version
+
+
+class OwnWork(NotAllowed):
+    message = _("Nobody reviews their own work. Somebody else will look at it.")
+
+
+class HeldByOther(NotAllowed):
+    message = _("Somebody else is working on this at the moment.")
+
+
+class InvitationError(LabelingError):
+    def __init__(self, reason: str, message: "str | _StrPromise" = "") -> None:
+        super().__init__(message or INVITATION_MESSAGES[reason])
+        self.reason = reason
+
+
+INVITATION_MESSAGES = {
+    "unknown": _("This invitation does not exist. Check that the link is complete, or ask for a new one."),
+    "used": _("This invitation has been used. If it was you, sign in; otherwise ask for a new one."),
+    "expired": _("This invitation has expired. Ask the person who sent it for a new one."),
+    "revoked": _("This invitation was withdrawn. Ask the person who sent it whether it was a mistake."),
+    "email": _("This invitation is for another mail address than the one you are signed in with."),
+}
+
+
+class AlreadyMember(LabelingError):
+    message = _("This person is in the project already.")
+
+
+class StaleInstructions(LabelingError):
+    message = _(
+        "Another version was published while you were writing. Nothing was overwritten; your text is kept below."
+    )
+
+    def __init__(self, current: "InstructionVersion") -> None:
+        super().__init__()
+        self.current = current
+
+
+class UnchangedInstructions(LabelingError):
+    message = _("This is the text of the version in force. Change something, or leave the page.")
+
+
+class LeaseLost(LabelingError):
+    message = _("This task went to somebody else. What you wrote is kept; you can still hand it in.")
+
+
+class StaleDraft(LabelingError):
+    message = _("This draft was saved somewhere else in the meantime. Both texts are kept.")
+
+    def __init__(self, draft: "Draft") -> None:
+        super().__init__()
+        self.draft = draft
+
+
+class BadConversation(LabelingError):
+    def __init__(self, code: str) -> None:
+        super().__init__(CONVERSATION_MESSAGES[code])
+        self.code = code
+
+
+CONVERSATION_MESSAGES = {
+    "not_a_list": _("The conversation cannot be read."),
+    "bad_message": _("A turn of the conversation has no text."),
+    "bad_role": _("A turn of the conversation is neither the user's nor the assistant's."),
+    "empty": _("The conversation is empty."),
+    "empty_turn": _("A turn of the conversation is empty. Write something in it or remove it."),
+    "order": _("User and assistant have to take turns, beginning with the user."),
+    "last_turn": _("The last turn has to be the assistant's: the ideal response."),
+    "other_prompt": _("The prompt of this task may not be changed."),
+}
+
+
+class UnchangedText(LabelingError):
+    message = _("The text is the same as the wrong answer. Change it, or dismiss the case if the answer is fine.")
+
+
+class BadCheck(LabelingError):
+    message = _("This check cannot be applied.")
