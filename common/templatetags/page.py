@@ -2,14 +2,16 @@
 
 from datetime import datetime
 
+import nh3
 from django import template
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from markdown_it import MarkdownIt
 
 register = template.Library()
 
@@ -79,3 +81,23 @@ def nav_link(context: template.Context, name: str, label: str, key: str) -> dict
     path = context["request"].path
     is_home = name == "labeling-project-home"
     return {"url": url, "label": label, "key": key, "is_current": path == url if is_home else path.startswith(url)}
+
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+_MARKDOWN_TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"),
+    *("em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """Render Markdown that a person wrote. Raw HTML stays text; only plain elements and http, https, mailto links come out."""
+    html = nh3.clean(
+        _MARKDOWN.render(text or ""),
+        tags=_MARKDOWN_TAGS,
+        attributes={"a": {"href", "title"}, "ol": {"start"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    return mark_safe(html)
