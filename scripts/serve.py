@@ -45,7 +45,9 @@ def require_free(port: int, name: str) -> None:
         except PermissionError:
             stop(f"port {port} may only be used by root. Choose another one: {name}={port + 8000} make run")
         except OSError as error:
-            stop(f"port {port} on {HOST} is not free ({error.strerror}). Choose another one: {name}={port + 10} make run")
+            stop(
+                f"port {port} on {HOST} is not free ({error.strerror}). Choose another one: {name}={port + 10} make run"
+            )
 
 
 def programs(port: int, engine_port: int) -> dict[str, tuple[str, int]]:
@@ -148,7 +150,7 @@ def main() -> None:
     require_free(port, "EMEND_PORT")
     require_free(engine_port, "EMEND_ENGINE_PORT")
 
-    url = os.environ.get("EMEND_URL") or f"http://{'127.0.0.1' if HOST == '0.0.0.0' else HOST}:{port}"  # noqa: S104
+    url = os.environ.get("EMEND_URL") or f"http://{'127.0.0.1' if HOST == '0.0.0.0' else HOST}:{port}"
     environment = {
         **os.environ,
         "EMEND_VAR_DIR": str(VAR),
@@ -161,7 +163,7 @@ def main() -> None:
         cwd=ROOT,
         env=environment,
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads run here
+        preexec_fn=die_with_parent,
         pass_fds=(lock.fileno(),),
     )
 

@@ -40,7 +40,9 @@ def run(*command: object, **options: object) -> None:
     try:
         subprocess.run([str(part) for part in command], check=True, cwd=ROOT, **options)  # type: ignore[call-overload]
     except subprocess.CalledProcessError as error:
-        stop(f"`{' '.join(str(part) for part in command[:4])} ...` failed (code {error.returncode}); its message is above.")
+        stop(
+            f"`{' '.join(str(part) for part in command[:4])} ...` failed (code {error.returncode}); its message is above."
+        )
 
 
 def check_machine() -> None:
