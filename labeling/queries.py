@@ -1,9 +1,10 @@
 """Reads that several callers share. Every one starts from the person."""
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 
-from labeling.models import InstructionVersion, Membership, Project
+from labeling.models import InstructionVersion, Membership, Project, RegressionTest
 from labeling.states import Role
 
 
@@ -40,3 +41,13 @@ def needs_acknowledgement(membership: Membership) -> InstructionVersion | None:
     if version is None or version.acknowledgements.filter(user_id=membership.user_id).exists():
         return None
     return version
+
+
+def regression_suite(project: Project) -> QuerySet[RegressionTest]:
+    """Return the project's active tests, oldest first, with their probes and cases fetched."""
+    return (
+        RegressionTest.objects.filter(project=project, is_active=True)
+        .select_related("case")
+        .prefetch_related("probes")
+        .order_by("pk")
+    )

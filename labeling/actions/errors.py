@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-    from labeling.models import Draft, InstructionVersion
+    from labeling.models import Case, Draft, Example, InstructionVersion, Review
 
 
 class LabelingError(Exception):
@@ -27,7 +27,13 @@ class LabelingError(Exception):
     ├── StaleDraft             a later save is in the database (field `draft`)
     ├── BadConversation        turns that cannot be handed in (field `code`, of common.conversations)
     ├── UnchangedText          a correction that equals the wrong output
-    └── BadCheck               a check that cannot be applied
+    ├── BadCheck               a check that cannot be applied, or that the correction itself fails
+    ├── BadProbe               a held-out prompt that is trained on, or the other way round (field `prompt`)
+    ├── EmptyAnswer            there is no wrong output that could be corrected
+    ├── CommentNeeded          a verdict that has to say why
+    ├── AlreadyDecided         somebody else decided first (field `review`, None for a withdrawn submission)
+    ├── NotCorrectable         the case is not open for a correction, any more or yet (field `case`)
+    └── DuplicateExample       the very same conversation is an example already (field `existing`)
     """
 
     message: "str | _StrPromise" = _("That did not work.")
@@ -132,3 +138,41 @@ class UnchangedText(LabelingError):
 
 class BadCheck(LabelingError):
     message = _("This check cannot be applied.")
+
+
+class BadProbe(LabelingError):
+    def __init__(self, message: "str | _StrPromise", prompt: str = "") -> None:
+        super().__init__(message)
+        self.prompt = prompt
+
+
+class EmptyAnswer(LabelingError):
+    message = _("There is no answer that could be corrected.")
+
+
+class CommentNeeded(LabelingError):
+    message = _("Say why, in a sentence: the author reads it and learns from it.")
+
+
+class AlreadyDecided(LabelingError):
+    message = _("Somebody decided on this submission before you. Nothing was overwritten.")
+
+    def __init__(self, review: "Review | None") -> None:
+        super().__init__()
+        self.review = review
+
+
+class NotCorrectable(LabelingError):
+    message = _("The case changed while you were at work: it does not wait for a correction now.")
+
+    def __init__(self, case: "Case") -> None:
+        super().__init__()
+        self.case = case
+
+
+class DuplicateExample(LabelingError):
+    message = _("An example with exactly this conversation exists already. It would count twice in training.")
+
+    def __init__(self, existing: "Example") -> None:
+        super().__init__()
+        self.existing = existing

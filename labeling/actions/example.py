@@ -1,0 +1,128 @@
+from collections.abc import Sequence
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from common.conversations import Message, digest
+from common.models import Transition
+from labeling.actions.errors import CommentNeeded, DuplicateExample, NotAllowed
+from labeling.models import (
+    Correction,
+    Example,
+    InstructionVersion,
+    PreferencePair,
+    Project,
+    RegressionTest,
+    Submission,
+    User,
+)
+from labeling.states import ExampleKind
+
+
+def create_example(
+    *,
+    project: Project,
+    messages: Sequence[Message],
+    origin: Submission | Correction,
+    author: User | None,
+    accepted_by: User | None,
+    instruction_version: InstructionVersion | None,
+) -> Example:
+    """Make the training row of an accepted submission or correction. `messages` is a clean conversation.
+
+    Raises DuplicateExample when the project trains on exactly this conversation already; the caller's transaction
+    stays usable.
+    """
+    is_correction = isinstance(origin, Correction)
+    row = Example(
+        project=project,
+        kind=ExampleKind.CORRECTION if is_correction else ExampleKind.DEMONSTRATION,
+        messages=list(messages),
+        content_hash=digest(list(messages)),
+        prompt_hash=digest(list(messages[:-1])),
+        correction=origin if is_correction else None,
+        submission=None if is_correction else origin,
+        author=author,
+        accepted_by=accepted_by,
+        instruction_version=instruction_version,
+    )
+    same = Example.objects.trainable().filter(project=project, content_hash=row.content_hash)
+    try:
+        with transaction.atomic():
+            if existing := same.first():
+                raise DuplicateExample(existing)
+            row.save()
+    except IntegrityError:
+        existing = same.first()
+        if existing is None:
+            raise
+        raise DuplicateExample(existing) from None
+    return row
+
+
+def retract_example(*, example: Example, by: User, reason: str) -> None:
+    """Take an example out of all later dataset versions, with the preference pairs and tests of the same text.
+
+    Raises CommentNeeded without a reason and NotAllowed when it has been retracted. What was frozen before stays.
+    """
+    if not reason.strip():
+        raise CommentNeeded
+    with transaction.atomic():
+        changed = Example.objects.trainable().filter(pk=example.pk).update(retracted_at=timezone.now())
+        if not changed:
+            raise NotAllowed
+        twins = Q(correction__example=example)
+        if example.kind == ExampleKind.CORRECTION:
+            twins |= Q(correction__case__prompt_hash=example.prompt_hash, chosen=example.messages[-1]["content"])
+        PreferencePair.objects.filter(twins, project_id=example.project_id, retracted_at__isnull=True).update(
+            retracted_at=timezone.now()
+        )
+        RegressionTest.objects.filter(twins, project_id=example.project_id).update(is_active=False)
+        Transition.objects.create(
+            subject_type=Example._meta.label_lower,
+            subject_pk=str(example.pk),
+            project_pk=example.project_id,
+            before="accepted",
+            after="retracted",
+            by_pk=by.pk,
+            by_name=str(by),
+            reason=reason.strip(),
+        )
+    example.refresh_from_db()
+
+
+def replace_example(*, correction: Correction) -> None:
+    """Retract the example and the preference pair of a correction that a later one of the same case replaces.
+
+    Where another case's correction is the same conversation and leant on this example, it gets one of its own: what
+    was accepted there stays in training.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        PreferencePair.objects.filter(correction=correction, retracted_at__isnull=True).update(retracted_at=now)
+        former = Example.objects.trainable().filter(correction=correction).first()
+        if former is None:
+            return
+        Example.objects.filter(pk=former.pk).update(retracted_at=now)
+        heir = (
+            Correction.objects.filter(
+                case__project_id=former.project_id,
+                case__prompt_hash=former.prompt_hash,
+                text=correction.text,
+                example__isnull=True,
+                preference_pair__retracted_at__isnull=True,
+                preference_pair__isnull=False,
+            )
+            .exclude(pk=correction.pk)
+            .first()
+        )
+        if heir is not None:
+            create_example(
+                project=former.project,
+                messages=former.messages,
+                origin=heir,
+                author=heir.author,
+                accepted_by=heir.author,
+                instruction_version=heir.instruction_version,
+            )
