@@ -1,0 +1,415 @@
+"""One loaded model and the batch of requests that it works on."""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from ml.data import Message, encode_prompt
+from ml.engine_cache import SlotCache
+from ml.engine_sampling import Sampler, Sampling
+from ml.engine_text import TextStream
+from ml.errors import DataError, MlError, NoMemoryError
+
+logger = logging.getLogger(__name__)
+
+# A long prompt is read in pieces of this many tokens, between which the other requests take their steps. The bounds
+# of the pieces depend on the prompt alone: who else is in the batch must not show in the numbers.
+PROMPT_PIECE = 256
+# Room for this many tokens of the answer is made at the start, more by need.
+ANSWER_ROOM = 256
+# What a model needs beyond its weights, relative to them, before it is worth the attempt to load it.
+MEMORY_MARGIN = 1.2
+
+Line = dict[str, Any]
+
+
+class EngineError(MlError):
+    """A request that cannot be served; `kind` is one of those in docs/engine.md."""
+
+    def __init__(self, message: str, *, kind: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(eq=False)
+class Generation:
+    """One request on its way. `on_line` gets its lines, from the engine's thread, and must neither block nor raise."""
+
+    messages: Sequence[Message]
+    on_line: Callable[[Line], None]
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = 512
+    stop: Sequence[str] = ()
+    is_cancelled: bool = False
+    is_ended: bool = False
+    started_at: float = field(default_factory=time.monotonic)
+
+    def fail(self, message: str, *, kind: str) -> None:
+        """Send the error line, which is the last one."""
+        if not self.is_ended:
+            self.is_ended = True
+            self.on_line({"error": {"message": message, "kind": kind}})
+
+
+class Row:
+    """A generation with its tokens; its index in the batch is its slot of the cache."""
+
+    def __init__(self, generation: Generation, prompt: list[int], text: TextStream):
+        self.generation = generation
+        self.prompt = prompt
+        self.text = text
+        self.sampler = Sampler(generation.sampling)
+        self.n_stored = 0
+        self.n_tokens = 0
+        self.last_token = 0
+        self.first_token_at: float | None = None
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether its prompt is not yet read to the end."""
+        return self.n_stored < len(self.prompt)
+
+
+class BatchedModel:
+    """A model, its tokenizer and the rows that it continues, all in step; rows come and go between two steps.
+
+    `step` and what it calls belong to one thread. `waiting` may be appended to from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        max_batch: int,
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        # Encoding sets flags on the tokenizer in another thread, so decoding has a copy of its own.
+        self._decoding = copy.deepcopy(tokenizer.backend_tokenizer)
+        self.max_batch = max_batch
+        self.end_tokens = find_end_tokens(model, tokenizer)
+        self.context_length = find_context_length(model)
+        self.rows: list[Row] = []
+        self.waiting: list[Row] = []
+        self._cache = SlotCache()
+        self._columns = torch.arange(0)
+        check_architecture(model)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.rows or self.waiting)
+
+    def prepare(self, generation: Generation) -> Row:
+        """Encode the prompt. Raises EngineError of kind "request" or "context"."""
+        try:
+            prompt = encode_prompt(self.tokenizer, generation.messages)
+        except DataError as error:
+            raise EngineError(str(error), kind="request") from error
+        if not prompt:
+            raise EngineError("The prompt is empty.", kind="request")
+        if len(prompt) >= self.context_length:
+            raise EngineError(
+                f"The prompt has {len(prompt)} tokens, but this model reads at most {self.context_length}, "
+                "the answer included. Shorten the conversation.",
+                kind="context",
+            )
+        return Row(generation, prompt, TextStream(self._decoding, generation.stop))
+
+    def step(self) -> int:
+        """Let rows join, read at least one piece of a prompt, continue each answer by a token; return their number."""
+        self._leave_cancelled()
+        self._join()
+        n_tokens = self._read_prompts()
+        answering = [row for row in self.rows if not row.is_reading]
+        if answering:
+            n_tokens += self._continue(answering)
+        if not self.rows:
+            self._cache.release()
+        return n_tokens
+
+    def fail_all(self, message: str, *, kind: str) -> None:
+        """End every row with an error and free the cache."""
+        for row in (*self.rows, *self.waiting):
+            row.generation.fail(message, kind=kind)
+        self.rows.clear()
+        self.waiting.clear()
+        self._cache.release()
+
+    def _leave_cancelled(self) -> None:
+        for row in [row for row in self.rows if row.generation.is_cancelled]:
+            self._leave(row)
+        for row in [row for row in self.waiting if row.generation.is_cancelled]:
+            self.waiting.remove(row)
+
+    def _join(self) -> None:
+        while self.waiting and len(self.rows) < self.max_batch:
+            row = self.waiting.pop(0)
+            room = min(row.generation.max_tokens, ANSWER_ROOM)
+            try:
+                self._cache.reserve(
+                    n_slots=len(self.rows) + 1,
+                    n_columns=min(len(row.prompt) + room, self.context_length),
+                )
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_error(error):
+                    raise
+                row.generation.fail(
+                    "There is no memory for one more conversation of this length.",
+                    kind="memory",
+                )
+                continue
+            self.rows.append(row)
+
+    def _leave(self, row: Row) -> None:
+        slot, last = self.rows.index(row), len(self.rows) - 1
+        if slot != last:
+            moved = self.rows[last]
+            self._cache.move(source=last, target=slot, n_columns=moved.n_stored)
+            self.rows[slot] = moved
+        self.rows.pop()
+
+    def _read_prompts(self) -> int:
+        """Read pieces of prompts, in order of arrival, until one long piece's worth is read."""
+        n_read = n_tokens = 0
+        reading = [row for row in self.rows if row.is_reading]
+        for row in sorted(reading, key=lambda r: r.generation.started_at):
+            if n_read >= PROMPT_PIECE:
+                break
+            piece = row.prompt[row.n_stored : row.n_stored + PROMPT_PIECE]
+            end = row.n_stored + len(piece)
+            positions = torch.arange(row.n_stored, end, device=self.model.device)[None]
+            self._cache.place(first=self.rows.index(row), positions=positions, end=end)
+            logits = self._forward([piece], positions, mask=None)
+            row.n_stored = end
+            n_read += len(piece)
+            if not row.is_reading:
+                self._take(row, row.sampler.pick(logits[0]))
+                n_tokens += 1
+        return n_tokens
+
+    def _continue(self, answering: list[Row]) -> int:
+        """One more token for each answering row."""
+        # A row between them that still reads its prompt takes part for nothing: it writes a cell that it reads next.
+        n_rows = 1 + max(self.rows.index(row) for row in answering)
+        rows = self.rows[:n_rows]
+        end = 1 + max(row.n_stored for row in rows)
+        self._cache.reserve(n_slots=n_rows, n_columns=end)
+        positions = torch.tensor([[row.n_stored] for row in rows], device=self.model.device)
+        self._cache.place(first=0, positions=positions, end=end)
+        logits = self._forward(
+            [[row.last_token] for row in rows],
+            positions,
+            mask=self._mask(positions, end),
+        )
+        likeliest = logits.argmax(-1).tolist()
+        for row in answering:
+            # All of them before the first one leaves: leaving moves what another row has stored.
+            row.n_stored += 1
+        for i, row in enumerate(rows):
+            if row.is_reading:
+                continue
+            is_greedy = row.generation.sampling.temperature == 0
+            self._take(row, likeliest[i] if is_greedy else row.sampler.pick(logits[i]))
+        return len(answering)
+
+    def _mask(self, positions: torch.Tensor, end: int) -> torch.Tensor:
+        """(B, 1, 1, end): 0 where a row may look, the least number where its slot holds nothing of it."""
+        if len(self._columns) < end:
+            self._columns = torch.arange(2 * end, device=self.model.device)
+        hidden = self._columns[:end] > positions
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.model.device)
+        mask.masked_fill_(hidden, torch.finfo(self.model.dtype).min)
+        return mask[:, None, None]
+
+    def _forward(
+        self,
+        tokens: list[list[int]],
+        positions: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The logits (B, V) that follow the last of `tokens`."""
+        output = self.model(
+            input_ids=torch.tensor(tokens, device=self.model.device),
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1]
+
+    def _take(self, row: Row, token: int) -> None:
+        """Append the token to the row's answer, send what can be sent, and end the row where it ends."""
+        generation = row.generation
+        if row.first_token_at is None:
+            row.first_token_at = time.monotonic()
+        row.last_token = token
+        row.n_tokens += 1
+        if token in self.end_tokens:
+            self._end(row, "stop")
+            return
+        text = row.text.push(token)
+        if text:
+            generation.on_line({"text": text})
+        if row.text.is_stopped:
+            self._end(row, "stop")
+        elif row.n_tokens >= generation.max_tokens or len(row.prompt) + row.n_tokens >= self.context_length:
+            self._end(row, "length")
+
+    def _end(self, row: Row, reason: str) -> None:
+        generation = row.generation
+        text = row.text.finish()
+        if text:
+            generation.on_line({"text": text})
+        now = time.monotonic()
+        generation.is_ended = True
+        generation.on_line(
+            {
+                "finish_reason": "stop" if row.text.is_stopped else reason,
+                "usage": {
+                    "prompt_tokens": len(row.prompt),
+                    "completion_tokens": row.n_tokens,
+                },
+                "time_to_first_token_s": round((row.first_token_at or now) - generation.started_at, 4),
+                "duration_s": round(now - generation.started_at, 4),
+            }
+        )
+        self._leave(row)
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose bf16 weights lie in the order that the processor's kernels want, not reordered each call."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.bias = linear.bias
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+
+def pack_linears(model: nn.Module) -> None:
+    """Replace every linear layer of a bf16 model on a CPU by a packed one; the results stay bit for bit the same."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Linear:
+                setattr(module, name, PackedLinear(child))
+
+
+def find_end_tokens(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer: those of the generation config and the tokenizer's own."""
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(i for i in (*ids, tokenizer.eos_token_id) if i is not None)
+
+
+def find_context_length(model: PreTrainedModel) -> int:
+    """How many tokens a conversation may have. A sliding window bounds it: beyond one our masks would be wrong."""
+    config = model.config.get_text_config()
+    bounds = [config.max_position_embeddings]
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True):
+        bounds.append(window)
+    return min(bounds)
+
+
+@torch.inference_mode()
+def check_architecture(model: PreTrainedModel) -> None:
+    """Raise EngineError of kind "load" unless the model gives the same logits through our cache as without one.
+
+    Models with recurrent layers or a cache of their own kind do not, and would answer nonsense.
+    """
+    tokens = torch.arange(1, 7, device=model.device)[None] % model.config.vocab_size
+    positions = torch.arange(6, device=model.device)[None]
+    try:
+        wanted = model(input_ids=tokens, use_cache=False).logits[0, 3:].float()
+        cache = SlotCache()
+        cache.reserve(n_slots=1, n_columns=6)
+        got = []
+        for start, end in ((0, 4), (4, 5), (5, 6)):
+            cache.place(first=0, positions=positions[:, start:end], end=end)
+            output = model(
+                input_ids=tokens[:, start:end],
+                position_ids=positions[:, start:end],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            got.append(output.logits[0, -1].float())
+        error = (torch.stack(got) - wanted).norm() / wanted.norm()
+    except (TypeError, ValueError, AttributeError, IndexError) as problem:
+        raise EngineError(
+            f"The embedded engine cannot run models of type {model.config.model_type}: {problem}",
+            kind="load",
+        ) from problem
+    if not error < 0.1:
+        raise EngineError(
+            f"The embedded engine cannot run models of type {model.config.model_type}.",
+            kind="load",
+        )
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory; torch tells it on a CPU by the text alone."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def load_model(*, folder: Path, dtype: torch.dtype, device: torch.device, max_batch: int) -> BatchedModel:
+    """Load a folder of merged safetensors weights; nothing but that folder is read and no code of it is run.
+
+    Raises EngineError of kind "load", or NoMemoryError.
+    """
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if not weights or not (folder / "config.json").is_file():
+        raise EngineError(
+            f"{folder.name} is not a model folder: it needs config.json and safetensors weights.",
+            kind="load",
+        )
+    if (folder / "adapter_config.json").exists():
+        raise EngineError(
+            f"{folder.name} is an adapter; the engine loads merged weights.",
+            kind="load",
+        )
+    if device.type == "cuda":
+        available, _ = torch.cuda.mem_get_info(device)
+    else:
+        available = psutil.virtual_memory().available
+    if weights * MEMORY_MARGIN > available:
+        raise NoMemoryError(
+            f"{folder.name} needs about {weights * MEMORY_MARGIN / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        model.to(device)  # type: ignore[arg-type]
+        model.eval().requires_grad_(False)
+        if device.type == "cpu" and dtype == torch.bfloat16:
+            pack_linears(model)
+        return BatchedModel(model=model, tokenizer=tokenizer, max_batch=max_batch)
+    except MlError:
+        raise
+    except Exception as error:  # whatever a broken folder provokes in the libraries
+        if is_memory_error(error):
+            raise NoMemoryError(f"There is not enough memory for {folder.name}.") from error
+        logger.exception("%s cannot be loaded", folder)
+        raise EngineError(f"{folder.name} cannot be loaded: {error}", kind="load") from error
