@@ -1,0 +1,169 @@
+"""The running product: every part of it, started as `make run` starts it, on a folder and ports of its own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> object:
+    """Return the first true value of the condition; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.2)
+    pytest.fail(f"not within {seconds} s: {what}")
+
+
+@dataclass
+class Emend:
+    """One running Emend: its folder, its address, its processes."""
+
+    var: Path
+    port: int = field(default_factory=free_port)
+    engine_port: int = field(default_factory=free_port)
+    more: dict[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[str] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = ("EMEND_", "DJANGO_", "DATABASE_URL", "PYTEST_")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+        return {
+            **clean,
+            "EMEND_VAR_DIR": str(self.var),
+            "EMEND_PORT": str(self.port),
+            "EMEND_ENGINE_PORT": str(self.engine_port),
+            "EMEND_ENGINE_URL": f"http://127.0.0.1:{self.engine_port}",
+            "EMEND_URL": self.url,
+            **self.more,
+        }
+
+    def run(self, *command: str) -> str:
+        """Run a command of the project to its end and return what it printed on standard output."""
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "scripts/serve.py"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        wait_for(lambda: self.health().get("status") == "ok", seconds=120, what="the product answers")
+
+    def health(self) -> dict[str, object]:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError):
+            return {}
+
+    def processes(self) -> list[psutil.Process]:
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def find(self, words: str) -> psutil.Process:
+        """Return the one process whose command line holds these words."""
+        return next(process for process in self.processes() if words in " ".join(process.cmdline()))
+
+    def stop(self, sign: signal.Signals = signal.SIGINT) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(sign)
+            self.process.communicate(timeout=60)
+
+
+def prepared(folder: Path, **more: str) -> Emend:
+    """Make the folder of a fresh Emend with the bundled model, by the product's own set-up."""
+    emend = Emend(var=folder, more=more)
+    model = folder / "models" / "smollm2-135m-instruct"
+    known = Path(os.environ.get("EMEND_TEST_MODEL") or "")
+    if known.name and (known / "config.json").exists():
+        shutil.copytree(known, model, copy_function=os.link)
+    emend.run("scripts/setup.py")
+    return emend
+
+
+@pytest.fixture(scope="session")
+def emend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emend]:
+    """The product on SQLite and the filesystem broker, with its demo project."""
+    product = prepared(tmp_path_factory.mktemp("emend"))
+    product.start()
+    yield product
+    product.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def enter(emend: Emend, browser: Browser) -> Iterator[Callable[[str, str], Page]]:
+    """Sign a person in, each in a browser profile of their own, and return their page. A page error fails the test."""
+    contexts = []
+    errors: list[str] = []
+
+    def sign_in(email: str, password: str) -> Page:
+        context = browser.new_context(base_url=emend.url, viewport={"width": 1440, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto("/accounts/login/")
+        page.fill("input[name=login]", email)
+        page.fill("input[name=password]", password)
+        page.click("main button[type=submit]")
+        page.wait_for_url(lambda url: "/accounts/login" not in url)
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()
+    assert errors == []
