@@ -8,8 +8,12 @@ os.environ.setdefault("EMEND_VAR_DIR", tempfile.mkdtemp(prefix="emend-test-"))
 os.environ.setdefault("EMEND_SECRET_KEY", "only for tests")
 
 from config.settings import *  # noqa: F403
-from config.settings import VAR_DIR
+from config.settings import DATABASES, VAR_DIR
 
+if DATABASES["default"]["ENGINE"].endswith(
+    "sqlite3"
+):  # in a file: threads that race wait for its lock, as in the product
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {
