@@ -1,5 +1,6 @@
 """All settings of Emend. What differs between machines comes from the environment (docs/settings.md)."""
 
+import sys
 from pathlib import Path
 
 import dj_database_url
@@ -140,7 +141,7 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 
 # Celery: the row is the truth, the message a nudge; so no results are kept and a lost message costs a sweep.
-CELERY_BROKER_URL = env.read_text("EMEND_BROKER_URL", "filesystem://")
+CELERY_BROKER_URL = env.read_text("EMEND_BROKER_URL", "filesystem://localhost")
 if CELERY_BROKER_URL.startswith("filesystem"):
     _BROKER_DIR = VAR_DIR / "broker"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -148,6 +149,7 @@ if CELERY_BROKER_URL.startswith("filesystem"):
         "data_folder_out": str(_BROKER_DIR / "queue"),
         "control_folder": str(_BROKER_DIR / "control"),
         "store_processed": False,
+        "polling_interval": 0.1,  # seconds; a ping and a nudge travel through the folder
     }
     for _folder in ("queue", "control"):
         (_BROKER_DIR / _folder).mkdir(parents=True, exist_ok=True)
@@ -159,13 +161,14 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
     "sweep-training": {"task": "training.tasks.sweep", "schedule": 15.0},
-    "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 15.0},
+    "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
 }
 
 # Machine learning happens in child processes and in the engine; the web processes never import torch.
 MODELS_DIR = VAR_DIR / "models"
 RUNS_DIR = VAR_DIR / "runs"
+ML_COMMAND = [sys.executable, "-m", "ml"]
 ML_THREADS = env.read_int("EMEND_ML_THREADS", 0)  # 0: one a core
 ENGINE_URL = env.read_text("EMEND_ENGINE_URL", "http://127.0.0.1:8101")
 ENGINE_TOKEN_FILE = VAR_DIR / "engine_token"

@@ -38,3 +38,20 @@ class CompletionState(TextChoices):
     DONE = "done", _("Done")
     CANCELLED = "cancelled", _("Stopped")
     FAILED = "failed", _("Failed")
+
+
+class StopCode(TextChoices):
+    """Why a cycle stopped; kept in its summary as `stop_code`."""
+
+    NOTHING_NEW = "nothing_new", _("There was nothing new to learn from.")
+    GATE = "gate", _("The new model did not pass the gate.")
+    JOB_FAILED = "job_failed", _("The training failed.")
+    JOB_CANCELLED = "job_cancelled", _("The training was cancelled.")
+    EVALUATION_FAILED = "evaluation_failed", _("The evaluation failed.")
+    NOT_DEPLOYED = "not_deployed", _("The new model passed, but could not be deployed.")
+    CANCELLED = "cancelled", _("Somebody stopped the cycle.")
+    REFUSED = "refused", _("The training could not be started.")
+
+
+# A cycle that ends in one of these did its work: there was nothing to do, or the candidate was not better.
+REGULAR_STOPS = (StopCode.NOTHING_NEW, StopCode.GATE)

@@ -1,0 +1,82 @@
+class DeploymentError(Exception):
+    """What goes wrong while models are deployed and asked. `str(error)` is a sentence for people.
+
+    DeploymentError
+    ├── EngineError              the engine answered with an error of its own
+    │   ├── EngineAway           nothing answers at the engine's address
+    │   ├── EngineBusy           it has no room for one more request now
+    │   └── ModelNotLoadable     it cannot load this model: no folder, no memory, broken weights
+    ├── UnknownTarget            nobody of that name can be asked
+    ├── AlreadySent              the same message was sent before: a double click, a reload
+    ├── NotAnswered              there is no text that could be rated or reported
+    ├── ReleaseError             the deployment was not changed
+    │   ├── AlreadyLive          the model is live already
+    │   ├── OverrideNeedsReason  the gate did not pass and nobody said why to deploy all the same
+    │   ├── ReleaseConflict      somebody else changed the deployment first
+    │   └── NothingToRollBack    there is no earlier model
+    └── CycleError
+        ├── CycleAtWork          a cycle is at work in the project; field `cycle`
+        └── CycleEnded           the cycle is over, it cannot be stopped
+    """
+
+
+class EngineError(DeploymentError):
+    pass
+
+
+class EngineAway(EngineError):
+    pass
+
+
+class EngineBusy(EngineError):
+    pass
+
+
+class ModelNotLoadable(EngineError):
+    pass
+
+
+class UnknownTarget(DeploymentError):
+    pass
+
+
+class AlreadySent(DeploymentError):
+    pass
+
+
+class NotAnswered(DeploymentError):
+    pass
+
+
+class ReleaseError(DeploymentError):
+    pass
+
+
+class AlreadyLive(ReleaseError):
+    pass
+
+
+class OverrideNeedsReason(ReleaseError):
+    pass
+
+
+class ReleaseConflict(ReleaseError):
+    pass
+
+
+class NothingToRollBack(ReleaseError):
+    pass
+
+
+class CycleError(DeploymentError):
+    pass
+
+
+class CycleAtWork(CycleError):
+    def __init__(self, message: str, *, cycle: object) -> None:
+        super().__init__(message)
+        self.cycle = cycle
+
+
+class CycleEnded(CycleError):
+    pass

@@ -1,0 +1,140 @@
+"""Changing what a deployment routes to. Each change is a row; a request keeps the model that it was routed to."""
+
+import contextlib
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from deployment import engine
+from deployment.actions.errors import (
+    AlreadyLive,
+    EngineAway,
+    EngineBusy,
+    NothingToRollBack,
+    OverrideNeedsReason,
+    ReleaseConflict,
+    UnknownTarget,
+)
+from deployment.models import Deployment, DeploymentChange
+from deployment.queries import ASSISTANT, latest_evaluation, settled_cases
+from deployment.states import ChangeKind
+from labeling.actions.case import settle_case, start_training
+from labeling.models import Project, User
+from labeling.states import CaseState
+from training.models import BaseModel, Evaluation, TunedModel
+from training.queries import passes
+
+
+def ensure_deployment(*, project: Project) -> Deployment:
+    """Return the project's deployment "assistant"; a new one answers with the catalog's default base model.
+
+    Raises UnknownTarget when the catalog is empty.
+    """
+    existing = Deployment.objects.select_related("live_model", "base_model").filter(project=project, name=ASSISTANT)
+    if deployment := existing.first():
+        return deployment
+    base_model = BaseModel.objects.order_by("-is_default", "pk").first()
+    if base_model is None:
+        raise UnknownTarget(_("There is no base model yet. Prepare one, and the assistant can answer."))
+    try:
+        with transaction.atomic():
+            deployment = Deployment.objects.create(project=project, name=ASSISTANT, base_model=base_model)
+            DeploymentChange.objects.create(deployment=deployment, kind=ChangeKind.CREATE)
+    except IntegrityError:  # somebody else opened the page in the same moment
+        return existing.get()
+    return deployment
+
+
+def deploy_model(
+    *,
+    deployment: Deployment,
+    model: TunedModel,
+    by: User | None = None,
+    reason: str = "",
+    evaluation: Evaluation | None = None,
+) -> DeploymentChange:
+    """Let the deployment answer with `model`, and say of the cases that it was trained on whether they are fixed.
+
+    1. Without a passed gate (`evaluation`, by default the model's newest) a reason is needed, which is kept.
+    2. The engine loads the model while the old one keeps serving. A model that cannot be loaded changes nothing; an
+       engine that is away or busy does not hold the switch up, it loads the model when it is asked.
+    3. One compare-and-set changes the row: of two people one deploys, the other gets ReleaseConflict.
+
+    Raises AlreadyLive, OverrideNeedsReason, ModelNotLoadable, ReleaseConflict.
+    """
+    if deployment.live_model_id == model.pk:
+        raise AlreadyLive(_("%(model)s is live already.") % {"model": model.name})
+    evaluation = evaluation or latest_evaluation(model)
+    if not reason.strip() and not (evaluation and passes(evaluation)):
+        raise OverrideNeedsReason(_("This model did not pass the gate. Say why it is to go live all the same."))
+    _load(model)
+    with transaction.atomic():
+        change = _switch(deployment, model, kind=ChangeKind.DEPLOY, by=by, reason=reason, evaluation=evaluation)
+        if evaluation is not None:
+            _settle(model, evaluation)
+    return change
+
+
+def roll_back(*, deployment: Deployment, by: User | None) -> DeploymentChange:
+    """Let the deployment answer with what was live before the present model. Cases keep what was said of them.
+
+    Raises NothingToRollBack, ModelNotLoadable, ReleaseConflict.
+    """
+    model = previous_model(deployment)
+    if model is not None:
+        _load(model)
+    with transaction.atomic():
+        return _switch(deployment, model, kind=ChangeKind.ROLL_BACK, by=by)
+
+
+def previous_model(deployment: Deployment) -> TunedModel | None:
+    """Return what a roll-back would make live; None is the base model. Raises NothingToRollBack.
+
+    It is what the present model took the place of: after a roll-back the next one goes further back, not forth again.
+    """
+    history: list[TunedModel | None] = []
+    for change in deployment.changes.select_related("from_model").order_by("pk"):
+        if change.kind == ChangeKind.DEPLOY:
+            history.append(change.from_model)
+        elif change.kind == ChangeKind.ROLL_BACK and history:
+            history.pop()
+    if not history:
+        raise NothingToRollBack(_("There is no earlier model to go back to."))
+    return history[-1]
+
+
+def _load(model: TunedModel) -> None:
+    with contextlib.suppress(EngineAway, EngineBusy):  # the sweep sees to it that live models are loaded
+        engine.load_model(name=model.name, path=engine.relative_path(model.folder))
+
+
+def _switch(
+    deployment: Deployment,
+    model: TunedModel | None,
+    *,
+    kind: ChangeKind,
+    by: User | None,
+    reason: str = "",
+    evaluation: Evaluation | None = None,
+) -> DeploymentChange:
+    before = deployment.live_model
+    rows = Deployment.objects.filter(pk=deployment.pk, live_model=before)
+    if not rows.update(live_model=model):
+        raise ReleaseConflict(_("Somebody else changed the deployment first. Look at it again, then decide."))
+    deployment.live_model = model
+    return DeploymentChange.objects.create(
+        deployment=deployment,
+        kind=kind,
+        from_model=before,
+        to_model=model,
+        by=by,
+        reason=reason.strip(),
+        evaluation=evaluation,
+    )
+
+
+def _settle(model: TunedModel, evaluation: Evaluation) -> None:
+    for case, is_fixed in settled_cases(model=model, evaluation=evaluation):
+        if case.state == CaseState.CORRECTED:  # trained by a job outside of a cycle, or after one that stopped
+            start_training(cases=[case])
+        settle_case(case=case, is_fixed=is_fixed, model_name=model.name)

@@ -1,0 +1,75 @@
+"""What the periodic sweep does: it finds what a crash or a restart left behind."""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from deployment import engine, tasks
+from deployment.actions.cycle import advance_cycle
+from deployment.actions.errors import EngineError
+from deployment.health import SWEEP_FILE
+from deployment.models import Completion, Cycle
+from deployment.queries import cycles_at_work, warm_deployments
+from deployment.states import CompletionState
+
+logger = logging.getLogger(__name__)
+
+ABANDONED_AFTER = timedelta(minutes=10)
+N_WARM = 3  # one less than the engine holds by default, so that chats with other models do not push live ones out
+
+
+def sweep() -> None:
+    """Nudge the cycles, end abandoned answers, load live models. Each part works without the others."""
+    for cycle in cycles_at_work():
+        tasks.advance.apply_async((cycle.pk,), expires=10)
+    end_abandoned()
+    keep_loaded()
+    (settings.VAR_DIR / SWEEP_FILE).touch()
+
+
+def advance_one(*, cycle_pk: int) -> None:
+    """Take the cycle's steps until it waits for something."""
+    cycle = Cycle.objects.select_related("project").get(pk=cycle_pk)
+    while advance_cycle(cycle=cycle):
+        logger.info("cycle %s of %s is %s", cycle.number, cycle.project.slug, cycle.state)
+
+
+def end_abandoned() -> int:
+    """Mark answers as failed that nobody writes any more, since their web process died. Returns how many."""
+    limit = timezone.now() - ABANDONED_AFTER
+    rows = Completion.objects.filter(state=CompletionState.STREAMING, created_at__lt=limit)
+    keys = list(rows.values_list("pk", flat=True))
+    if not keys:  # an empty UPDATE would take SQLite's write lock for nothing
+        return 0
+    reason = _("The answer was cut off when the server stopped.")
+    return rows.filter(pk__in=keys).update(state=CompletionState.FAILED, error=reason)
+
+
+def keep_loaded() -> None:
+    """Ask for the live models that the engine does not hold. One that failed to load is left for a person to see."""
+    try:
+        held = {model["name"] for model in engine.read_health().get("models", [])}
+    except EngineError:
+        return
+    for deployment in warm_deployments(limit=N_WARM):
+        model = deployment.live_model or deployment.base_model
+        if deployment.live_name in held:
+            continue
+        try:
+            path = engine.relative_path(model.folder)
+        except EngineError:
+            continue
+        if model.folder.is_dir():
+            tasks.load_model.apply_async((deployment.live_name, path), expires=30)
+            held.add(deployment.live_name)
+
+
+def warm_up(*, name: str, path: str) -> None:
+    """Load the model; an engine that is away or refuses is left for the next sweep."""
+    try:
+        engine.load_model(name=name, path=path)
+    except EngineError as error:
+        logger.warning("%s is not loaded: %s", name, error)

@@ -1,0 +1,159 @@
+"""The way from a name to an answer: who answers, the logged row, the text. Chat uses it, and so does every other front.
+
+    route = await sync_to_async(find_route)(project=project, target="assistant")
+    completion = await sync_to_async(open_completion)(route=route, messages=messages, parameters={}, user=user)
+    async with aclosing(generate(completion=completion, route=route)) as pieces:
+        async for piece in pieces:
+            ...
+
+A request carries the model that it was routed to, so a switch in between changes nothing for it.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.utils.translation import gettext as _
+
+from common.conversations import Message
+from deployment import engine
+from deployment.actions.errors import EngineError, UnknownTarget
+from deployment.models import Completion, Conversation, Deployment
+from deployment.states import CompletionState
+from labeling.models import Project, User
+from training.models import BaseModel, TunedModel
+
+ENGINE_PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who answers one request. `deployment` is set where the request named it and not the model."""
+
+    name: str
+    path: str
+    tuned_model: TunedModel | None = None
+    deployment: Deployment | None = None
+
+
+def find_route(*, project: Project, target: str) -> Route:
+    """Return who answers to `target`: a deployment's name, a model of the project or a base model's slug.
+
+    Raises UnknownTarget, and ModelNotLoadable for weights that the engine may not read.
+    """
+    deployment = (
+        Deployment.objects.select_related("live_model", "base_model").filter(project=project, name=target).first()
+    )
+    if deployment is not None:
+        return _route_to(deployment.live_model or deployment.base_model, deployment)
+    tuned_model = TunedModel.objects.filter(project=project, name=target).first()
+    if tuned_model is not None:
+        return _route_to(tuned_model)
+    base_model = BaseModel.objects.filter(slug=target).first()
+    if base_model is None:
+        raise UnknownTarget(_("There is no model with the name “%(name)s” in this project.") % {"name": target})
+    return _route_to(base_model)
+
+
+def new_key() -> str:
+    """Return a key for a completion's row."""
+    return f"chatcmpl-{uuid.uuid4().hex}"
+
+
+def open_completion(
+    *,
+    route: Route,
+    project: Project,
+    messages: list[Message],
+    parameters: dict[str, Any],
+    user: User | None = None,
+    conversation: Conversation | None = None,
+    side: int = 0,
+    key: str = "",
+) -> Completion:
+    """Write the row of an answer before its first token. A key that exists already raises IntegrityError."""
+    return Completion.objects.create(
+        key=key or new_key(),
+        project=project,
+        deployment=route.deployment,
+        tuned_model=route.tuned_model,
+        model_name=route.name,
+        conversation=conversation,
+        side=side,
+        user=user,
+        messages=messages,
+        parameters=parameters,
+    )
+
+
+async def generate(*, completion: Completion, route: Route) -> AsyncIterator[str]:
+    """Yield the answer's text as it is written and keep the completion's row true.
+
+    The row ends as done; as failed, when EngineError is raised on to the caller; as cancelled, with what was written,
+    when the caller closes the iterator or its task is cancelled. Read it inside `contextlib.aclosing`: an iterator that
+    is only dropped keeps the engine at work until it is collected.
+    """
+    parts: list[str] = []
+    began = time.monotonic()
+    parameters = {name: completion.parameters[name] for name in ENGINE_PARAMETERS if name in completion.parameters}
+    end: engine.AnswerEnd | None = None
+    try:
+        answer = engine.stream_answer(
+            name=route.name, path=route.path, messages=completion.messages, parameters=parameters
+        )
+        async with aclosing(answer):
+            async for part in answer:
+                if isinstance(part, engine.AnswerEnd):
+                    end = part
+                else:
+                    parts.append(part)
+                    yield part
+    except EngineError as error:
+        await _close(completion, CompletionState.FAILED, parts, began, error=str(error)[:500])
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        await _close(completion, CompletionState.CANCELLED, parts, began, finish_reason="cancelled")
+        raise
+    except BaseException:
+        await _close(completion, CompletionState.FAILED, parts, began, error=_("Something went wrong on our side."))
+        raise
+    assert end is not None  # stream_answer raises when the last line is missing
+    await _close(
+        completion,
+        CompletionState.DONE,
+        parts,
+        began,
+        finish_reason=end.finish_reason,
+        n_prompt_tokens=end.n_prompt_tokens,
+        n_completion_tokens=end.n_completion_tokens,
+        time_to_first_token_s=end.time_to_first_token_s,
+    )
+
+
+async def _close(completion: Completion, state: CompletionState, parts: list[str], began: float, **fields: Any) -> None:
+    """End the row, also when the task that asks for it is cancelled while the database writes."""
+    fields |= {"state": state, "response": "".join(parts), "duration_s": round(time.monotonic() - began, 3)}
+    await asyncio.shield(asyncio.ensure_future(sync_to_async(_write_end)(completion, fields)))
+
+
+def _write_end(completion: Completion, fields: dict[str, Any]) -> None:
+    """Only a row that is still being written ends: the sweep may have given it up."""
+    rows = Completion.objects.filter(pk=completion.pk, state=CompletionState.STREAMING)
+    if rows.update(**fields):
+        for name, value in fields.items():
+            setattr(completion, name, value)
+
+
+def _route_to(model: TunedModel | BaseModel, deployment: Deployment | None = None) -> Route:
+    is_tuned = isinstance(model, TunedModel)
+    return Route(
+        name=model.name if is_tuned else model.slug,
+        path=engine.relative_path(model.folder),
+        tuned_model=model if is_tuned else None,
+        deployment=deployment,
+    )
