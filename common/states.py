@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models import Q
 
 from common.models import Transition
 
@@ -38,18 +39,21 @@ def move(
     moves: Moves,
     by: Any = None,
     reason: str = "",
+    only_if: Q | None = None,
     **fields: Any,
 ) -> None:
     """Move `subject.state` to `after` and set `fields` with it, in one statement, and write the history row.
 
     Raises IllegalMove when the table forbids it and StaleState when the row in the database is no longer in the state
-    that `subject` was read in. On success `subject` carries the new values.
+    that `subject` was read in, or does not fulfil `only_if` (a lease that must be the one that was read). On success
+    `subject` carries the new values.
     """
     before = subject.state  # type: ignore[attr-defined]
     if after not in moves.get(before, frozenset()):
         raise IllegalMove(subject, before, after)
     with transaction.atomic():
-        changed = type(subject)._default_manager.filter(pk=subject.pk, state=before).update(state=after, **fields)
+        rows = type(subject)._default_manager.filter(only_if or Q(), pk=subject.pk, state=before)
+        changed = rows.update(state=after, **fields)
         if not changed:
             raise StaleState(subject, before, after)
         Transition.objects.create(

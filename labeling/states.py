@@ -1,8 +1,9 @@
 """The lives of a task, a submission and a case.
 
 task        open ──► leased ──► done          open ──► retired
-              ▲         │
-              └─────────┘ expiry, release, skip
+              ▲         │         │
+              └─────────┘         │ expiry, release, skip
+              └───────────────────┘ its only submission was rejected or withdrawn
 
 submission  submitted ──► accepted | rejected | withdrawn
                 │
@@ -42,6 +43,7 @@ class TaskState(TextChoices):
 TASK_MOVES = {
     TaskState.OPEN: {TaskState.LEASED, TaskState.RETIRED},
     TaskState.LEASED: {TaskState.OPEN, TaskState.DONE},
+    TaskState.DONE: {TaskState.OPEN},
 }
 
 

@@ -17,12 +17,14 @@ class LabelingError(Exception):
     ├── NotAllowed             the person may not do this to this row, now
     │   ├── LastAdmin          the project would be left without an admin
     │   ├── MustAcknowledge    a version of the instructions has to be read first (field `version`)
+    │   ├── AlreadyHandedIn        the person's text for this task is waiting or accepted
     │   ├── OwnWork            nobody reviews what they wrote themselves
     │   └── HeldByOther        somebody else works on the row
     ├── InvitationError        field `reason`: unknown, used, expired, revoked, email
     ├── AlreadyMember          the person is in the project
     ├── StaleInstructions      another version was published in between (field `current`)
     ├── UnchangedInstructions  the text is that of the version in force
+    ├── MissingChangeNote      readers of an earlier version have to be told what changed
     ├── LeaseLost              the task is no longer the person's; what they wrote is kept
     ├── StaleDraft             a later save is in the database (field `draft`)
     ├── BadConversation        turns that cannot be handed in (field `code`, of common.conversations)
@@ -59,6 +61,12 @@ class MustAcknowledge(NotAllowed):
     def __init__(self, version: "InstructionVersion") -> None:
         super().__init__()
         self.version = version
+
+
+class AlreadyHandedIn(NotAllowed):
+    message = _(
+        "You have handed in a text for this task already. Withdraw it under My work before you hand in another."
+    )
 
 
 class OwnWork(NotAllowed):
@@ -100,6 +108,10 @@ class StaleInstructions(LabelingError):
 
 class UnchangedInstructions(LabelingError):
     message = _("This is the text of the version in force. Change something, or leave the page.")
+
+
+class MissingChangeNote(LabelingError):
+    message = _("Say in a sentence what changed: those who know the last version will read it first.")
 
 
 class LeaseLost(LabelingError):

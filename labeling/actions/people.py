@@ -1,0 +1,151 @@
+"""Invitations and memberships."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.core.mail import send_mail
+from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from labeling.actions.errors import AlreadyMember, InvitationError, LastAdmin, NotAllowed
+from labeling.actions.task import release_all
+from labeling.models import Invitation, Membership, Project, User
+from labeling.states import Role
+
+INVITATION_DAYS = 14
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def invite(*, project: Project, role: Role | str, by: User, email: str = "") -> tuple[Invitation, str]:
+    """Make an invitation and return it with its token, which exists nowhere else from then on.
+
+    With `email`, only a person of that address can use it. Raises AlreadyMember when that person is in the project.
+    """
+    email = email.strip().lower()
+    if email and project.memberships.filter(user__email=email).exists():
+        raise AlreadyMember
+    token = secrets.token_urlsafe(32)
+    expires_at = timezone.now() + timedelta(days=INVITATION_DAYS)
+    invitation = Invitation.objects.create(
+        project=project, role=role, email=email, token_hash=_hash(token), created_by=by, expires_at=expires_at
+    )
+    return invitation, token
+
+
+def mail_invitation(*, invitation: Invitation, link: str) -> None:
+    """Send the link to the invitation's address; SMTPException and OSError mean that it did not go out."""
+    context = {"invitation": invitation, "link": link}
+    send_mail(
+        _("%(who)s invites you to %(project)s") % {"who": invitation.created_by, "project": invitation.project},
+        render_to_string("labeling/invitation_mail.txt", context),
+        None,
+        [invitation.email],
+    )
+
+
+def find_invitation(*, token: str) -> Invitation:
+    """Return the usable invitation of this token; raises InvitationError, which says why there is none."""
+    rows = Invitation.objects.select_related("project", "created_by")
+    invitation = rows.filter(token_hash=_hash(token)).first()
+    if invitation is None:
+        raise InvitationError("unknown")
+    if invitation.revoked_at:
+        raise InvitationError("revoked")
+    if invitation.accepted_at:
+        raise InvitationError("used")
+    if invitation.expires_at <= timezone.now():
+        raise InvitationError("expired")
+    return invitation
+
+
+def join(*, token: str, user: User) -> Membership:
+    """Make the person a member by their invitation, which is used up.
+
+    Raises InvitationError, AlreadyMember, and NotAllowed for somebody who was paused in this project.
+    """
+    invitation = find_invitation(token=token)
+    if invitation.email and invitation.email != user.email.lower():
+        raise InvitationError("email")
+    with transaction.atomic():
+        now = timezone.now()
+        usable = Invitation.objects.filter(
+            pk=invitation.pk, accepted_at__isnull=True, revoked_at__isnull=True, expires_at__gt=now
+        )
+        if not usable.update(accepted_by=user, accepted_at=now):
+            raise InvitationError("used")
+        membership, is_new = Membership.objects.get_or_create(
+            project=invitation.project, user=user, defaults={"role": invitation.role}
+        )
+        if not is_new and membership.is_active:
+            raise AlreadyMember(_("You are in this project already."))
+        if not is_new:
+            raise NotAllowed(_("Your access to this project is paused. Ask one of its admins."))
+    return membership
+
+
+def join_as_new_person(*, token: str, email: str, name: str, password: str) -> Membership:
+    """Make an account and, by the invitation, its membership. The invitation's own address wins over `email`.
+
+    Raises InvitationError, and AlreadyMember when the address has an account (sign in first, then join).
+    """
+    invitation = find_invitation(token=token)
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(invitation.email or email, password, name=name)
+            return join(token=token, user=user)
+    except IntegrityError:
+        raise AlreadyMember(
+            _("There is an account with this address. Sign in first, then open the link again.")
+        ) from None
+
+
+def revoke_invitation(*, invitation: Invitation) -> None:
+    """Make the link worthless. Raises InvitationError("used") when somebody was faster."""
+    rows = Invitation.objects.filter(pk=invitation.pk, accepted_at__isnull=True)
+    if not rows.update(revoked_at=timezone.now()):
+        raise InvitationError("used")
+
+
+def _lock_admins(membership: Membership) -> None:
+    """Serialise changes to a project's admins, and raise LastAdmin when this one is the only active one."""
+    Project.objects.select_for_update().get(pk=membership.project_id)
+    admins = Membership.objects.filter(project_id=membership.project_id, role=Role.ADMIN, is_active=True)
+    if not admins.exclude(pk=membership.pk).exists():
+        raise LastAdmin
+
+
+@transaction.atomic
+def change_role(*, membership: Membership, role: Role | str) -> None:
+    """Give a member another role. Raises LastAdmin."""
+    if Role(role) is not Role.ADMIN and membership.role == Role.ADMIN and membership.is_active:
+        _lock_admins(membership)
+    membership.role = Role(role)
+    membership.save(update_fields=["role"])
+
+
+@transaction.atomic
+def pause_member(*, membership: Membership) -> None:
+    """Close the project to a member. The work stays; tasks in their hands go back to the others. Raises LastAdmin."""
+    if membership.role == Role.ADMIN and membership.is_active:
+        _lock_admins(membership)
+    membership.is_active = False
+    membership.save(update_fields=["is_active"])
+    release_all(membership=membership)
+
+
+def resume_member(*, membership: Membership) -> None:
+    """Open the project to a paused member again, with the role of before."""
+    membership.is_active = True
+    membership.save(update_fields=["is_active"])
+
+
+def create_person(*, email: str, name: str = "", password: str | None = None) -> tuple[User, str]:
+    """Make an account from the command line; return it with its password, which is random unless given."""
+    password = password or secrets.token_urlsafe(12)
+    return User.objects.create_user(email, password, name=name), password

@@ -1,0 +1,110 @@
+"""Handing in. Whatever reaches the server is kept, also when the lease ran out while the person wrote."""
+
+import uuid
+
+from django.db import transaction
+
+from common.conversations import ConversationError, Message, clean
+from common.states import move
+from labeling.actions.errors import AlreadyHandedIn, BadConversation, NotAllowed
+from labeling.actions.task import complete_task, reopen_task
+from labeling.models import Draft, InstructionVersion, Membership, Submission, Task, User
+from labeling.queries import current_instructions
+from labeling.states import SUBMISSION_MOVES, SubmissionState, TaskKind
+
+
+def _clean(task: Task, messages: object) -> list[Message]:
+    try:
+        turns = clean(messages, ends_with="assistant")
+    except ConversationError as error:
+        raise BadConversation(error.code) from None
+    if task.kind == TaskKind.ANSWER and turns[: len(task.messages)] != task.messages:
+        raise BadConversation("other_prompt")
+    return turns
+
+
+def _pinned(task: Task, user: User) -> InstructionVersion | None:
+    """Return the version that the draft was begun under, else the one in force; the draft is used up."""
+    draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
+    if draft is None:
+        return current_instructions(task.project)
+    draft.delete()
+    return draft.instruction_version
+
+
+def _repeated(idempotency_key: uuid.UUID, user: User, turns: list[Message]) -> Submission | None:
+    """Return the row that this very request made before. Raises NotAllowed when the key carries another text."""
+    row = Submission.objects.filter(idempotency_key=idempotency_key).first()
+    if row is not None and (row.author_id != user.pk or row.messages != turns):
+        raise AlreadyHandedIn
+    return row
+
+
+def submit(*, task: Task, membership: Membership, messages: object, idempotency_key: uuid.UUID) -> Submission:
+    """Hand in a demonstration and return it; the same request again returns the same row.
+
+    The task is done if it was free or in the person's hands; otherwise the text is one more candidate for review. Where
+    the person's last submission was sent back, this is its revision. It is pinned to the instructions under which its
+    draft was begun. Raises BadConversation, and AlreadyHandedIn when the person's text for this task is waiting or
+    accepted.
+    """
+    user, turns = membership.user, _clean(task, messages)
+    with transaction.atomic():
+        task = Task.objects.select_for_update().get(pk=task.pk)  # a double click waits here for its first half
+        repeated = _repeated(idempotency_key, user, turns)
+        if repeated is not None:
+            return repeated
+        mine = task.submissions.filter(author=user)
+        returned = mine.filter(state=SubmissionState.RETURNED).first()
+        if returned is not None:
+            return revise(submission=returned, messages=messages, by=user, idempotency_key=idempotency_key)
+        if mine.filter(state__in=[SubmissionState.SUBMITTED, SubmissionState.ACCEPTED]).exists():
+            raise AlreadyHandedIn
+        submission = Submission.objects.create(
+            project_id=task.project_id,
+            task=task,
+            author=user,
+            instruction_version=_pinned(task, user),
+            messages=turns,
+            idempotency_key=idempotency_key,
+        )
+        complete_task(task=task, by=user)
+    return submission
+
+
+def revise(*, submission: Submission, messages: object, by: User, idempotency_key: uuid.UUID) -> Submission:
+    """Hand in the next revision of a sent-back submission and return it; the same request again returns the same row.
+
+    Raises NotAllowed for other people's work, BadConversation, IllegalMove or StaleState when it is not sent back.
+    """
+    if submission.author_id != by.pk:
+        raise NotAllowed
+    turns = _clean(submission.task, messages)
+    with transaction.atomic():
+        Task.objects.select_for_update().get(pk=submission.task_id)
+        repeated = _repeated(idempotency_key, by, turns)
+        if repeated is not None:
+            return repeated
+        move(submission, SubmissionState.REVISED, moves=SUBMISSION_MOVES, by=by)
+        return Submission.objects.create(
+            project_id=submission.project_id,
+            task_id=submission.task_id,
+            author=by,
+            instruction_version=_pinned(submission.task, by),
+            revision=submission.revision + 1,
+            previous=submission,
+            messages=turns,
+            idempotency_key=idempotency_key,
+        )
+
+
+@transaction.atomic
+def withdraw(*, submission: Submission, by: User) -> None:
+    """Take back what waits for review or was sent back; a prompt is offered to others again.
+
+    Raises NotAllowed for other people's work, IllegalMove or StaleState when it was reviewed in the meantime.
+    """
+    if submission.author_id != by.pk:
+        raise NotAllowed
+    move(submission, SubmissionState.WITHDRAWN, moves=SUBMISSION_MOVES, by=by)
+    reopen_task(task=submission.task, by=by, reason="withdrawn")
