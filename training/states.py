@@ -69,3 +69,31 @@ class Suite(TextChoices):
     PROBE = "probe", _("Probes")
     HELD_OUT = "held_out", _("Held-out demonstrations")
     UNRELATED = "unrelated", _("Unrelated prompts")
+
+
+class ErrorKind(TextChoices):
+    """Why a run failed. The label is what the person at the screen can do about it."""
+
+    DATA = (
+        "data",
+        _("Something in the rows cannot be used. Mend or take back the examples named below and train again."),
+    )
+    MEMORY = "memory", _("Memory ran out. Choose a smaller batch size or a smaller base model and train again.")
+    DISK = (
+        "disk",
+        _("The disk is full or cannot be written. Free some space and train again; the dataset version is safe."),
+    )
+    PACKAGE = "package", _("Something that training needs is not installed. The message below says what to install.")
+    CODE = (
+        "code",
+        _("The trainer stopped unexpectedly. No data is lost. Train again; if it stays, read the last lines below."),
+    )
+
+
+class GateRule(TextChoices):
+    EFFICACY = "efficacy", _("Cases answered right")
+    NOT_LOWER = "not_lower", _("Cases answered right, no fewer than by the live model")
+    BROKEN = "broken", _("Cases that the live model gets right and the candidate wrong")
+    GENERALISATION = "generalisation", _("Probes answered right")
+    STOP_RATE = "stop_rate", _("Answers that end by themselves")
+    DRIFT = "drift", _("Rise of the loss on unrelated prompts")

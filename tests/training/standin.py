@@ -1,0 +1,99 @@
+"""A small process in the trainer's place: it keeps the contract of docs/run-directory.md and learns nothing.
+
+usage: standin.py MODE sft|evaluate RUN_DIR, where MODE is one of succeed, data, crash, wait
+"""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+AT = "2026-01-02T03:04:05.678+00:00"
+
+
+def emit(run_dir: Path, code: str, **data: object) -> None:
+    path = run_dir / "events.jsonl"
+    number = len(path.read_text().splitlines()) + 1 if path.exists() else 1
+    with path.open("a") as file:
+        file.write(json.dumps({"number": number, "at": AT, "code": code, "data": data}) + "\n")
+
+
+def finish(run_dir: Path, **result: object) -> None:
+    (run_dir / "result.json").write_text(json.dumps({"status": "succeeded", **result}))
+
+
+def train(run_dir: Path, mode: str) -> int:
+    if (run_dir / "events.jsonl").exists():
+        emit(run_dir, "resumed", step=2)
+    else:
+        emit(
+            run_dir,
+            "started",
+            n_train=1,
+            n_valid=0,
+            n_steps=4,
+            hyperparameters={"n_epochs": 2},
+            auto={"n_epochs": "two"},
+        )
+    for step in (1, 2):
+        emit(run_dir, "metrics", step=step, n_steps=4, loss=3.0 - step, remaining_s=9, tokens_per_s=80, epoch=1)
+    if mode == "wait":
+        wait()
+    (run_dir / "model").mkdir()
+    (run_dir / "model" / "config.json").write_text("{}")
+    emit(run_dir, "finished")
+    finish(run_dir, n_train=1, train_loss=1.0, duration_s=0.1)
+    return 0
+
+
+def evaluate(run_dir: Path, mode: str) -> int:
+    tests = [json.loads(line) for line in (run_dir / "tests.jsonl").read_text().splitlines()]
+    has_probes = json.loads((run_dir / "config.json").read_text())["probes"]
+    is_tuned = "runs" in json.loads((run_dir / "config.json").read_text())["model"]
+    emit(run_dir, "started", done=0, total=len(tests))
+    if mode == "wait":
+        wait()
+    lines = []
+    for test in tests:
+        for probe in (None, *(range(len(test["probes"])) if has_probes else ())):
+            suite = "regression" if probe is None else "probe"
+            lines.append({"id": test["id"], "suite": suite, "probe": probe, "answer": "Blue.", "right": is_tuned})
+    (run_dir / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    share = float(is_tuned)
+    emit(run_dir, "progress", done=len(lines), total=len(lines), remaining_s=0)
+    finish(
+        run_dir,
+        metrics={
+            "n_cases": len(tests),
+            "efficacy": share,
+            "n_probes": sum(line["probe"] is not None for line in lines),
+            "generalisation": share,
+            "stop_rate": 1.0,
+            "held_out_loss": None,
+            "unrelated_loss": 2.02 if is_tuned else 2.0,
+            "n_unrelated": 3,
+        },
+    )
+    return 0
+
+
+def wait() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a trainer that does not listen
+    while True:
+        time.sleep(60)
+
+
+def main() -> int:
+    mode, command, run_dir = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    if mode == "crash":
+        sys.exit("Traceback: nothing works")
+    if mode == "data":
+        error = {"kind": "data", "message": "Row 3 is empty."}
+        (run_dir / "result.json").write_text(json.dumps({"status": "failed", "error": error}))
+        return 2
+    return train(run_dir, mode) if command == "sft" else evaluate(run_dir, mode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

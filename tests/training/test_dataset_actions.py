@@ -1,0 +1,193 @@
+import hashlib
+import json
+import random
+import threading
+from dataclasses import replace
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.conversations import digest
+from labeling.models import Example, Probe, RegressionTest
+from labeling.states import ExampleKind
+from tests.training.conftest import make_correction, make_demonstration
+from training.actions.dataset import FrozenRow, assign_splits, freeze_dataset, opening
+from training.actions.errors import LeakedProbe, NothingToFreeze
+from training.models import DatasetRow, DatasetVersion
+from training.queries import export_lines, gone_rows, new_rows, sources, unfrozen_examples
+from training.states import Split
+
+
+def row(question: str, answer: str = "Yes.", kind: str = ExampleKind.DEMONSTRATION) -> FrozenRow:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return FrozenRow(example_pk=1, kind=kind, messages=messages, rejected=None)
+
+
+ROWS = st.lists(
+    st.builds(row, st.text(min_size=1), st.sampled_from(["Yes.", "No."]), st.sampled_from(ExampleKind.values)),
+    max_size=30,
+)
+DEMONSTRATIONS = st.lists(st.builds(row, st.text(min_size=1)), max_size=60)
+
+
+@given(rows=ROWS, seed=st.randoms(use_true_random=False))
+def test_the_order_of_the_examples_does_not_matter(rows: list[FrozenRow], seed: random.Random) -> None:
+    shuffled = list(rows)
+    seed.shuffle(shuffled)
+    assert [(r.row_hash, r.split) for r in assign_splits(shuffled)] == [
+        (r.row_hash, r.split) for r in assign_splits(rows)
+    ]
+
+
+@given(rows=DEMONSTRATIONS, added=DEMONSTRATIONS)
+def test_added_demonstrations_move_no_row_to_another_split(rows: list[FrozenRow], added: list[FrozenRow]) -> None:
+    before = {r.row_hash: r.split for r in assign_splits(rows)}
+    after = {r.row_hash: r.split for r in assign_splits(rows + added)}
+    assert before.items() <= after.items()
+
+
+@given(rows=ROWS, added=ROWS)
+def test_a_training_row_stays_one_and_none_opens_like_a_held_out_row(
+    rows: list[FrozenRow], added: list[FrozenRow]
+) -> None:
+    before, after = assign_splits(rows), assign_splits(rows + added)
+    trained = {r.row_hash for r in after if r.split == Split.TRAIN}
+    assert {r.row_hash for r in before if r.split == Split.TRAIN} <= trained
+    openings = {split: {opening(r.messages) for r in after if r.split == split} for split in Split}
+    assert not openings[Split.TRAIN] & openings[Split.VALID]
+    assert all(r.split == Split.TRAIN for r in after if r.kind == ExampleKind.CORRECTION)
+
+
+def test_about_a_tenth_of_the_demonstrations_is_held_out() -> None:
+    rows = assign_splits([row(f"What is {n} and {n}?") for n in range(2000)])
+    assert 160 <= sum(r.split == Split.VALID for r in rows) <= 240
+
+
+def test_near_duplicates_and_later_turns_share_a_split() -> None:
+    asked = row("What is  it?")
+    longer = replace(asked, messages=[*asked.messages, {"role": "user", "content": "Why?"}])
+    assert opening(row("what IS it").messages) == opening(asked.messages) == opening(longer.messages)
+    assert opening(row("什么是光？").messages) == opening(row("什么是光").messages) != opening(row("什么是水").messages)
+    assert opening(row("?!").messages) == "?!"
+
+
+def test_a_version_freezes_texts_in_the_order_of_their_hashes(project, alice) -> None:
+    made = make_correction(project, "What colour is the sky?")
+    make_demonstration(project, "How are you?")
+    version = freeze_dataset(project=project, by=alice, note="first")
+    made.messages = [{"role": "user", "content": "changed"}]
+    made.save()
+    rows = list(version.rows.all())
+    assert [r.row_hash for r in rows] == sorted(r.row_hash for r in rows)
+    assert [r.position for r in rows] == [0, 1]
+    assert (version.number, version.n_examples, version.created_by, version.note) == (1, 2, alice, "first")
+    correction = next(r for r in rows if r.kind == ExampleKind.CORRECTION)
+    assert correction.rejected == "It is red."
+    assert correction.messages[0]["content"] == "What colour is the sky?"
+    assert correction.example == made
+    assert version.content_hash == digest([[r.row_hash, r.split] for r in rows])
+    with pytest.raises(ValueError, match="never changed"):
+        correction.save()
+
+
+def test_the_same_content_gives_the_same_version(project) -> None:
+    example = make_correction(project, "One?")
+    first = freeze_dataset(project=project)
+    assert freeze_dataset(project=project) == first
+    make_correction(project, "Two?")
+    second = freeze_dataset(project=project)
+    assert second.number == 2
+    Example.objects.filter(pk=example.pk).update(retracted_at=timezone.now())
+    third = freeze_dataset(project=project)
+    assert [r.messages[0]["content"] for r in new_rows(second, first)] == ["Two?"]
+    assert [r.messages[0]["content"] for r in gone_rows(third, second)] == ["One?"]
+    assert list(new_rows(third, second)) == []
+    assert new_rows(first, None).count() == 1
+
+
+def test_two_projects_do_not_share_versions(project, charlie) -> None:
+    make_correction(project, "One?")
+    other = charlie.memberships.get().project
+    make_correction(other, "One?")
+    assert freeze_dataset(project=project) != freeze_dataset(project=other)
+
+
+def test_nothing_to_freeze(project) -> None:
+    with pytest.raises(NothingToFreeze):
+        freeze_dataset(project=project)
+    assert not DatasetVersion.objects.exists()
+
+
+def test_a_training_row_that_asks_what_a_probe_asks_blocks_the_freeze(project) -> None:
+    tested = make_correction(project, "What colour is the sky?")
+    make_correction(project, "Which colour has the sky?")
+    test = RegressionTest.objects.create(
+        project=project,
+        case=tested.correction.case,
+        correction=tested.correction,
+        messages=tested.messages[:-1],
+        chosen="It is blue.",
+        rejected="It is red.",
+    )
+    probe = [{"role": "user", "content": "Which colour has the sky?"}]
+    Probe.objects.create(test=test, messages=probe, prompt_hash=digest(probe))
+    with pytest.raises(LeakedProbe, match="Which colour has the sky") as caught:
+        freeze_dataset(project=project)
+    assert caught.value.case_pks == [test.case_id]
+    assert not DatasetVersion.objects.exists()
+    RegressionTest.objects.update(is_active=False)
+    assert freeze_dataset(project=project).n_train == 2
+
+
+def test_the_export_is_openai_chat_lines_and_always_the_same_bytes(project, charlie) -> None:
+    for n in range(25):
+        make_demonstration(project, f"Wie heißt „{n}“ auf 中文?\nBitte.", answer="\u2028 ja")
+    version = freeze_dataset(project=project)
+    text = "".join(export_lines(version))
+    lines = [json.loads(line) for line in text.split("\n")[:-1]]
+    assert [line["messages"] for line in lines] == [r.messages for r in version.rows.all()]
+    assert all(set(line) == {"messages"} for line in lines)
+    other = charlie.memberships.get().project
+    for n in reversed(range(25)):
+        make_demonstration(other, f"Wie heißt „{n}“ auf 中文?\nBitte.", answer="\u2028 ja")
+    again = "".join(export_lines(freeze_dataset(project=other)))
+    assert hashlib.sha256(text.encode()).digest() == hashlib.sha256(again.encode()).digest()
+    assert len(list(export_lines(version, split=Split.TRAIN))) == version.n_train
+
+
+def test_sources_and_what_waits_for_the_next_version(project) -> None:
+    one, _two = make_correction(project, "One?"), make_correction(project, "Two?")
+    version = freeze_dataset(project=project)
+    found = sources(version)
+    assert [(kind["kind_name"], kind["split_name"], kind["n"]) for kind in found["kinds"]] == [
+        ("correction", "train", 2)
+    ]
+    assert {author["name"] for author in found["authors"]} >= {one.author.name}
+    assert not unfrozen_examples(project).exists()
+    three = make_correction(project, "Three?")
+    assert list(unfrozen_examples(project)) == [three]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_freezes_at_once_give_one_version(project) -> None:
+    make_correction(project, "One?")
+    barrier = threading.Barrier(2)
+    found: list[int] = []
+
+    def freeze() -> None:
+        try:
+            barrier.wait()
+            found.append(freeze_dataset(project=project).pk)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=freeze) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2
+    assert len(set(found)) == DatasetVersion.objects.count() == DatasetRow.objects.count() == 1

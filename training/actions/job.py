@@ -1,0 +1,326 @@
+"""Fine-tuning jobs: creating, running, pausing and cancelling them."""
+
+import contextlib
+import logging
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from common.states import StateError, move
+from labeling.models import User
+from training import tasks
+from training.actions import runner
+from training.actions.catalog import ensure_bundled_base_model
+from training.actions.errors import BadHyperparameter, BaseModelNotReady, NotPossible, NoTrainingRows
+from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, TunedModel
+from training.states import JOB_MOVES, ErrorKind, JobState, Split
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+MAX_SUFFIX = 40
+# Name to the smallest and the largest value, and whether it has to be a whole number.
+HYPERPARAMETERS: dict[str, tuple[float, float, bool]] = {
+    "n_epochs": (1, 50, True),
+    "learning_rate_multiplier": (0.01, 100, False),
+    "batch_size": (1, 256, True),
+    "lora_rank": (1, 256, True),
+}
+
+
+def create_job(
+    *,
+    dataset_version: DatasetVersion,
+    base_model: BaseModel | None = None,
+    suffix: str = "",
+    hyperparameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    by: User | None = None,
+    known_version: DatasetVersion | None = None,
+) -> Job:
+    """Create a job, write its run directory and queue it.
+
+    `base_model` None: the catalog's default. `known_version` is what the live model was trained on: rows that are not in
+    it count as new; None: all rows do. Raises NoTrainingRows, BaseModelNotReady or BadHyperparameter. A disk error
+    fails the job instead of raising: the job says so.
+    """
+    base_model = base_model or BaseModel.objects.filter(is_default=True).first() or ensure_bundled_base_model()
+    if not dataset_version.n_train:
+        raise NoTrainingRows
+    if not base_model.is_ready:
+        raise BaseModelNotReady
+    with transaction.atomic():
+        job = Job.objects.create(
+            project_id=dataset_version.project_id,
+            key=f"ftjob-{secrets.token_hex(12)}",
+            dataset_version=dataset_version,
+            base_model=base_model,
+            suffix=normalise_suffix(suffix),
+            seed=seed,
+            hyperparameters=check_hyperparameters(hyperparameters or {}),
+            created_by=by,
+        )
+        append_event(job, JobState.VALIDATING_FILES)
+    prepare_job(job=job, known_version=known_version)
+    return job
+
+
+def prepare_job(*, job: Job, known_version: DatasetVersion | None = None) -> None:
+    """Write the run directory of a job in `validating_files` and queue it. Safe to run twice."""
+    try:
+        _write_run_directory(job, known_version)
+    except OSError as error:
+        logger.exception("%s: its run directory cannot be written", job)
+        change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())
+        return
+    with transaction.atomic():
+        change_state(job, JobState.QUEUED)
+        nudge(job)
+
+
+def nudge(job: Job) -> None:
+    """Tell the gpu queue about a waiting job once the row is committed."""
+    transaction.on_commit(lambda: tasks.run_job.delay(job.pk))
+
+
+def cancel_job(*, job: Job, by: User | None = None) -> None:
+    """Stop a job for good. A running one is killed by its worker within a second. Raises NotPossible when it has ended."""
+    job.refresh_from_db()
+    try:
+        if job.state == JobState.RUNNING:
+            if Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(cancel_requested_at=timezone.now()):
+                job.refresh_from_db()
+                return
+            job.refresh_from_db()
+        change_state(job, JobState.CANCELLED, by=by, finished_at=timezone.now())
+    except StateError as error:
+        raise NotPossible(_("The job has already ended.")) from error
+    runner.remove_checkpoints(job.run_dir)
+
+
+def pause_job(*, job: Job, by: User | None = None) -> None:
+    """Free the machine for something else; the job goes on from its last checkpoint when it is resumed."""
+    _change_or_refuse(job, JobState.PAUSED, by)
+
+
+def resume_job(*, job: Job, by: User | None = None) -> None:
+    """Put a paused job back into the queue."""
+    with transaction.atomic():
+        _change_or_refuse(job, JobState.QUEUED, by)
+        nudge(job)
+
+
+def execute_job(*, job: Job) -> None:
+    """Claim a queued job, train in a child process and follow it to its end. Blocks for as long as that takes.
+
+    Returns at once when the job is not waiting, so that two nudges do no harm. Killed at any moment, the job is taken up
+    again by `recovery.recover`.
+    """
+    now = timezone.now()
+    try:
+        change_state(
+            job,
+            JobState.RUNNING,
+            worker=runner.worker_name(),
+            heartbeat_at=now,
+            started_at=job.started_at or now,
+            n_attempts=job.n_attempts + 1,
+        )
+    except StateError:
+        return
+    try:
+        _write_config(job)
+        child = runner.Child("sft", job.run_dir)
+    except OSError as error:
+        logger.exception("%s: the trainer cannot be started", job)
+        change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())
+        return
+    try:
+        state = _follow(job, child)
+    finally:
+        child.end()
+    with contextlib.suppress(StateError):  # cancelled or paused in this very moment: that stands
+        _finish(job, child, state)
+
+
+def change_state(job: Job, after: JobState, *, by: User | None = None, reason: str = "", **fields: Any) -> None:
+    """Move the job and write the event that says so, in one transaction. Raises StateError."""
+    with transaction.atomic():
+        move(job, after, moves=JOB_MOVES, by=by, reason=reason, **fields)
+        data = {"reason": reason} if reason else {}
+        if after == JobState.FAILED:
+            data = {"kind": job.error_kind, "message": job.error}
+        append_event(job, after, data)
+
+
+def append_event(job: Job, code: str, data: dict[str, Any] | None = None) -> None:
+    """Append one event of our own to the job's log."""
+    with transaction.atomic():
+        Job.objects.select_for_update().get(pk=job.pk)  # numbers are given out one at a time
+        number = _last_number(job) + 1
+        Event.objects.create(job=job, number=number, code=str(code), data=data or {}, at=timezone.now())
+
+
+def normalise_suffix(text: str) -> str:
+    """Return the suffix as it stands in a model's name: lower case letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_SUFFIX].strip("-")
+
+
+def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all hyperparameters, "auto" where none was given. Raises BadHyperparameter, whose `field` names it."""
+    checked: dict[str, Any] = dict.fromkeys(HYPERPARAMETERS, AUTO)
+    for name, value in given.items():
+        if name not in HYPERPARAMETERS:
+            raise BadHyperparameter(name, _("There is no hyperparameter “%(name)s”.") % {"name": name})
+        if value in (AUTO, None, ""):
+            continue
+        least, most, is_whole = HYPERPARAMETERS[name]
+        try:
+            number = int(str(value)) if is_whole else float(value)
+        except (TypeError, ValueError):
+            number = -1
+        if not least <= number <= most:
+            raise BadHyperparameter(
+                name,
+                _("Write “auto” or a number from %(least)s to %(most)s.")
+                % {"least": f"{least:g}", "most": f"{most:g}"},
+            )
+        checked[name] = number
+    return checked
+
+
+def _change_or_refuse(job: Job, after: JobState, by: User | None) -> None:
+    job.refresh_from_db()
+    try:
+        change_state(job, after, by=by)
+    except StateError as error:
+        raise NotPossible from error
+
+
+def _last_number(job: Job) -> int:
+    return Event.objects.filter(job_id=job.pk).aggregate(last=Max("number"))["last"] or 0
+
+
+def _write_run_directory(job: Job, known: DatasetVersion | None) -> None:
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    known_hashes = set(known.rows.values_list("row_hash", flat=True)) if known else set()
+    rows = job.dataset_version.rows.order_by("position")
+    for name, split in (("train", Split.TRAIN), ("valid", Split.VALID)):
+        lines = _run_lines(rows.filter(split=split).iterator(chunk_size=500), known_hashes)
+        runner.write_lines(job.run_dir / f"{name}.jsonl", lines)
+    replay = runner.RESOURCES_DIR / "general_prompts.jsonl"
+    if replay.is_file():
+        shutil.copyfile(replay, job.run_dir / "replay.jsonl")
+    _write_config(job)
+
+
+def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {
+            "id": row.row_hash,
+            "kind": row.kind,
+            "messages": row.messages,
+            "rejected": row.rejected,
+            "is_new": row.row_hash not in known_hashes,
+        }
+
+
+def _write_config(job: Job) -> None:
+    config = {
+        "method": job.method,
+        "base": str(job.base_model.folder),
+        "seed": job.seed,
+        "threads": runner.n_threads(),
+        "parent_pid": runner.worker_pid(job.worker),
+        "hyperparameters": {name: value for name, value in job.hyperparameters.items() if value != AUTO},
+    }
+    runner.write_json(job.run_dir / "config.json", config)
+
+
+def _follow(job: Job, child: runner.Child) -> str:
+    """Record the child's events until it ends or has to be ended.
+
+    Returns the job's state as the database has it: `running` when the child ended by itself, `cancelled` when that was
+    asked for, "" when the job is no longer ours.
+    """
+    tail = runner.Tail(job.run_dir / "events.jsonl", skip=job.n_events_read)
+    for _tick in child.ticks():
+        if not _record(job, tail.read()):
+            return ""
+        row = Job.objects.filter(pk=job.pk, n_attempts=job.n_attempts).values("state", "cancel_requested_at").first()
+        if row is None or row["state"] not in (JobState.RUNNING, JobState.PAUSED):
+            return ""
+        if child.exit_code is None and row["cancel_requested_at"]:
+            child.end()
+            return JobState.CANCELLED
+        if child.exit_code is None and row["state"] == JobState.PAUSED:
+            child.end(grace_s=runner.GRACE_S)
+    _record(job, tail.read())
+    return row["state"]
+
+
+def _record(job: Job, lines: list[dict[str, Any]]) -> bool:
+    """Turn lines of events.jsonl into Event rows, each exactly once; False when another worker has the job by now."""
+    now = timezone.now()
+    is_quiet = job.heartbeat_at and (now - job.heartbeat_at).total_seconds() < runner.HEARTBEAT_S
+    if not lines and is_quiet:
+        return True
+    changes: dict[str, Any] = {"heartbeat_at": now, "n_events_read": job.n_events_read + len(lines)}
+    for line in lines:
+        data = line.get("data") or {}
+        changes |= {name: data[name] for name in ("step", "n_steps", "remaining_s") if data.get(name) is not None}
+    with transaction.atomic():
+        ours = Job.objects.filter(pk=job.pk, n_attempts=job.n_attempts, n_events_read=job.n_events_read)
+        if not ours.update(**changes):
+            return False
+        first = _last_number(job) + 1
+        Event.objects.bulk_create(
+            Event(
+                job=job,
+                number=number,
+                code=str(line["code"])[:20],
+                data=line.get("data") or {},
+                at=parse_datetime(line["at"]) or now,
+            )
+            for number, line in enumerate(lines, first)
+        )
+    for name, value in changes.items():
+        setattr(job, name, value)
+    return True
+
+
+def _finish(job: Job, child: runner.Child, state: str) -> None:
+    now = timezone.now()
+    result = runner.read_result(job.run_dir)
+    if state == JobState.CANCELLED:
+        change_state(job, JobState.CANCELLED, finished_at=now)
+        runner.remove_checkpoints(job.run_dir)
+    elif state != JobState.RUNNING:
+        return
+    elif child.exit_code == 0 and result.get("status") == "succeeded":
+        with transaction.atomic():
+            model = _register(job)
+            change_state(job, JobState.SUCCEEDED, result=result, remaining_s=0, finished_at=now, reason=model.name)
+        runner.remove_checkpoints(job.run_dir)
+    elif runner.was_stopped(child) and job.n_attempts < runner.MAX_ATTEMPTS:
+        change_state(job, JobState.QUEUED, reason="stopped")
+    else:
+        kind, message = runner.sort_error(child=child, result=result)
+        change_state(job, JobState.FAILED, result=result, error_kind=kind, error=message, finished_at=now)
+
+
+def _register(job: Job) -> TunedModel:
+    name = f"ft:{job.base_model.slug}:{settings.ORGANISATION}:{job.suffix}:{job.key[-8:]}"
+    location = (job.run_dir / "model").relative_to(settings.VAR_DIR)
+    return TunedModel.objects.create(
+        project_id=job.project_id, name=name, base_model=job.base_model, job=job, location=str(location)
+    )

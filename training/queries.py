@@ -1,0 +1,116 @@
+"""Reads of training that several callers share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet
+
+from common.conversations import canonical_json
+from labeling.models import Example, Project
+from training.models import DatasetRow, DatasetVersion, Evaluation, EvaluationResult, Job, TunedModel
+from training.states import EvaluationState, Suite
+
+MEASURES = ("efficacy", "generalisation", "stop_rate", "held_out_loss")
+
+
+def previous_version(version: DatasetVersion) -> DatasetVersion | None:
+    """Return the version frozen before this one."""
+    return (
+        DatasetVersion.objects.filter(project_id=version.project_id, number__lt=version.number)
+        .order_by("-number")
+        .first()
+    )
+
+
+def new_rows(version: DatasetVersion, since: DatasetVersion | None) -> "QuerySet[DatasetRow]":
+    """Return the rows whose text is not in the earlier version; all of them where there is none."""
+    rows = version.rows.all()
+    return rows.exclude(row_hash__in=since.rows.values("row_hash")) if since else rows
+
+
+def gone_rows(version: DatasetVersion, since: DatasetVersion | None) -> "QuerySet[DatasetRow]":
+    """Return the earlier version's rows whose text is no longer there."""
+    return new_rows(since, version) if since else DatasetRow.objects.none()
+
+
+def sources(version: DatasetVersion) -> dict[str, list[dict[str, Any]]]:
+    """Return where the rows come from: lists of {label, n} by kind, author and version of the instructions."""
+    rows = version.rows.order_by()
+
+    def count(**label: Any) -> list[dict[str, Any]]:
+        return list(rows.values(**label).annotate(n=Count("pk")).order_by("-n", *label))
+
+    return {
+        "kinds": count(split_name=F("split"), kind_name=F("kind")),
+        "authors": count(
+            author_pk=F("example__author_id"), name=F("example__author__name"), email=F("example__author__email")
+        ),
+        "instructions": count(number=F("example__instruction_version__number")),
+    }
+
+
+def export_lines(version: DatasetVersion, *, split: str = "") -> Iterator[str]:
+    """Yield the version as OpenAI chat JSONL, a line a row. The same version always gives the same bytes."""
+    rows = version.rows.order_by("position")
+    if split:
+        rows = rows.filter(split=split)
+    for messages in rows.values_list("messages", flat=True).iterator(chunk_size=500):
+        yield canonical_json({"messages": messages}) + "\n"
+
+
+def unfrozen_examples(project: Project) -> "QuerySet[Example]":
+    """Return the trainable examples that are not in the newest dataset version."""
+    latest = project.dataset_versions.order_by("-number").first()
+    examples = Example.objects.filter(project=project).trainable()
+    return examples.exclude(pk__in=latest.rows.values("example_id")) if latest else examples
+
+
+def newest_model(project: Project) -> TunedModel | None:
+    """Return the model that was trained last."""
+    return TunedModel.objects.filter(project=project).select_related("job__dataset_version").order_by("-pk").first()
+
+
+def loss_points(job: Job) -> list[dict[str, Any]]:
+    """Return the data of the job's `metrics` events, oldest first; a resumed run's repeated steps count once."""
+    by_step = {data["step"]: data for data in job.events.filter(code="metrics").values_list("data", flat=True)}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def measures(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the measures of a candidate beside its baseline's.
+
+    Keys: `<measure>_before` and `<measure>_after` for efficacy, generalisation, stop_rate and held_out_loss;
+    `specificity_drift` (relative change of the loss on unrelated answers); `n_cases`, `n_probes`, `n_held_out`,
+    `n_unrelated`. A value is None where it was not measured.
+    """
+    after = evaluation.metrics
+    before = evaluation.baseline.metrics if evaluation.baseline else {}
+    found: dict[str, Any] = {}
+    for name in MEASURES:
+        found[f"{name}_before"], found[f"{name}_after"] = before.get(name), after.get(name)
+    old, new = before.get("unrelated_loss"), after.get("unrelated_loss")
+    found["specificity_drift"] = (new - old) / old if old and new is not None else None
+    for name in ("n_cases", "n_probes", "n_held_out", "n_unrelated"):
+        found[name] = after.get(name) or 0
+    return found
+
+
+def passes(evaluation: Evaluation) -> bool:
+    """Whether the gate has judged this evaluation and every rule holds."""
+    return (
+        evaluation.state == EvaluationState.SUCCEEDED
+        and bool(evaluation.gate)
+        and all(rule["passed"] for rule in evaluation.gate)
+    )
+
+
+def case_results(evaluation: Evaluation) -> dict[str, EvaluationResult]:
+    """Return the outcomes of suite `regression` by row id."""
+    return {result.row_id: result for result in evaluation.results.filter(suite=Suite.REGRESSION).order_by("pk")}
+
+
+def probe_counts(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
+    """Return, by row id, how many of a case's probes are right, and how many there are."""
+    rows = evaluation.results.filter(suite=Suite.PROBE).order_by().values("row_id")
+    counted = rows.annotate(n_right=Count("pk", filter=Q(is_right=True)), n=Count("pk"))
+    return {row["row_id"]: (row["n_right"], row["n"]) for row in counted}

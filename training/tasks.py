@@ -1,0 +1,36 @@
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready
+
+from training.models import Evaluation, Job
+
+
+@shared_task
+def run_job(job_pk: int) -> None:
+    """Train; does nothing when the job is no longer waiting."""
+    from training.actions.job import execute_job
+
+    execute_job(job=Job.objects.get(pk=job_pk))
+
+
+@shared_task
+def run_evaluation(evaluation_pk: int) -> None:
+    """Measure a model; does nothing when the evaluation is no longer waiting."""
+    from training.actions.evaluation import execute_evaluation
+
+    execute_evaluation(evaluation=Evaluation.objects.get(pk=evaluation_pk))
+
+
+@shared_task(time_limit=60)
+def sweep() -> None:
+    """Take up what a dead worker left behind, and nudge for what waits unnoticed."""
+    from training.actions.recovery import recover
+
+    recover()
+
+
+@worker_ready.connect
+def sweep_at_start(**kwargs: Any) -> None:
+    """A worker that starts may follow one that was killed: look at once, not only with the next beat."""
+    sweep.delay()
