@@ -38,7 +38,7 @@ def sources(version: DatasetVersion) -> dict[str, list[dict[str, Any]]]:
     rows = version.rows.order_by()
 
     def count(**label: Any) -> list[dict[str, Any]]:
-        return list(rows.values(**label).annotate(n=Count("pk")).order_by("-n", *label))
+        return [dict(row) for row in rows.values(**label).annotate(n=Count("pk")).order_by("-n", *label)]
 
     return {
         "kinds": count(split_name=F("split"), kind_name=F("kind")),

@@ -24,7 +24,7 @@ class JobState(TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
-JOB_MOVES = {
+JOB_MOVES: dict[str, set[str]] = {
     JobState.VALIDATING_FILES: {JobState.QUEUED, JobState.FAILED, JobState.CANCELLED},
     JobState.QUEUED: {JobState.RUNNING, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED},
     JobState.RUNNING: {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED, JobState.QUEUED},
@@ -41,7 +41,7 @@ class EvaluationState(TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
-EVALUATION_MOVES = {
+EVALUATION_MOVES: dict[str, set[str]] = {
     EvaluationState.QUEUED: {EvaluationState.RUNNING, EvaluationState.FAILED, EvaluationState.CANCELLED},
     EvaluationState.RUNNING: {
         EvaluationState.SUCCEEDED,

@@ -187,14 +187,15 @@ def _follow(evaluation: Evaluation, child: runner.Child) -> str:
     Returns `running` when it ended by itself, `cancelled` when that was asked for, "" when the row is no longer ours.
     """
     tail = runner.Tail(evaluation.run_dir / "events.jsonl")
+    heartbeat_at = timezone.now()
     ours = Evaluation.objects.filter(pk=evaluation.pk, state=EvaluationState.RUNNING, n_attempts=evaluation.n_attempts)
     for _tick in child.ticks():
         progress = [line["data"] for line in tail.read() if line["code"] in ("started", "progress")]
         if progress:
-            ours.update(n_done=progress[-1]["done"], n_total=progress[-1]["total"], heartbeat_at=timezone.now())
-        elif (timezone.now() - evaluation.heartbeat_at).total_seconds() >= runner.HEARTBEAT_S:
-            evaluation.heartbeat_at = timezone.now()
-            ours.update(heartbeat_at=evaluation.heartbeat_at)
+            ours.update(n_done=progress[-1]["done"], n_total=progress[-1]["total"])
+        if (timezone.now() - heartbeat_at).total_seconds() >= runner.HEARTBEAT_S:
+            heartbeat_at = timezone.now()
+            ours.update(heartbeat_at=heartbeat_at)
         row = ours.values("cancel_requested_at").first()
         if row is None:
             return ""
@@ -251,19 +252,19 @@ def _result_rows(evaluation: Evaluation) -> Iterator[EvaluationResult]:
     tests = {row["id"]: row for row in runner.read_lines(evaluation.run_dir / "tests.jsonl")}
     test_pks = set(RegressionTest.objects.filter(project_id=evaluation.project_id).values_list("pk", flat=True))
     for line in runner.read_lines(evaluation.run_dir / "results.jsonl"):
-        test, probe = tests.get(line["id"]), line.get("probe")
-        is_case = test is not None and line["suite"] in (Suite.REGRESSION, Suite.PROBE)
-        if is_case:
-            # The texts as they were asked: the case may be corrected again later.
-            line |= {"chosen": test["chosen"], "rejected": test["rejected"]}
-        yield EvaluationResult(
+        test = tests.get(line["id"]) if line["suite"] in (Suite.REGRESSION, Suite.PROBE) else None
+        result = EvaluationResult(
             evaluation=evaluation,
             suite=line["suite"],
-            test_id=int(line["id"]) if is_case and int(line["id"]) in test_pks else None,
             row_id=line["id"],
-            probe=probe,
-            messages=(test["messages"] if probe is None else test["probes"][probe]) if is_case else [],
+            probe=line.get("probe"),
             answer=line.get("answer", ""),
             is_right=line.get("right"),
             data=line,
         )
+        if test:
+            # The texts as they were asked: the case may be corrected again later.
+            result.data = {**line, "chosen": test["chosen"], "rejected": test["rejected"]}
+            result.messages = test["messages"] if result.probe is None else test["probes"][result.probe]
+            result.test_id = int(line["id"]) if int(line["id"]) in test_pks else None
+        yield result

@@ -253,19 +253,21 @@ def _follow(job: Job, child: runner.Child) -> str:
     asked for, "" when the job is no longer ours.
     """
     tail = runner.Tail(job.run_dir / "events.jsonl", skip=job.n_events_read)
+    state = ""
     for _tick in child.ticks():
         if not _record(job, tail.read()):
             return ""
         row = Job.objects.filter(pk=job.pk, n_attempts=job.n_attempts).values("state", "cancel_requested_at").first()
         if row is None or row["state"] not in (JobState.RUNNING, JobState.PAUSED):
             return ""
+        state = row["state"]
         if child.exit_code is None and row["cancel_requested_at"]:
             child.end()
             return JobState.CANCELLED
-        if child.exit_code is None and row["state"] == JobState.PAUSED:
+        if child.exit_code is None and state == JobState.PAUSED:
             child.end(grace_s=runner.GRACE_S)
     _record(job, tail.read())
-    return row["state"]
+    return state
 
 
 def _record(job: Job, lines: list[dict[str, Any]]) -> bool:
