@@ -1,11 +1,29 @@
 """Reads that several callers share. Every one starts from the person."""
 
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from typing import Any
+
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest
 
-from labeling.models import InstructionVersion, Membership, Project, RegressionTest
-from labeling.states import Role
+from common.models import Transition
+from labeling.models import (
+    Case,
+    Draft,
+    InstructionVersion,
+    Membership,
+    Project,
+    RegressionTest,
+    Submission,
+    Task,
+    User,
+)
+from labeling.states import CaseState, Role, SubmissionState, TaskState
 
 
 def require_member(request: HttpRequest, slug: str, role: Role = Role.CONTRACTOR) -> Membership:
@@ -51,3 +69,74 @@ def regression_suite(project: Project) -> QuerySet[RegressionTest]:
         .prefetch_related("probes")
         .order_by("pk")
     )
+
+
+def search_text(rows: QuerySet[Any], words: str, *fields: str) -> QuerySet[Any]:
+    """Keep the rows in which every word occurs in one of the text or JSON fields, whatever the letter case."""
+    for field in fields:
+        rows = rows.annotate(**{f"{field}_as_text": Cast(field, TextField())})
+    for word in words.split():
+        spelled = {word, json.dumps(word)[1:-1]}  # SQLite keeps JSON in ASCII: \u4e2d for a Chinese character
+        found = Q()
+        for field, spelling in product(fields, spelled):
+            found |= Q(**{f"{field}_as_text__icontains": spelling})
+        rows = rows.filter(found)
+    return rows
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One line of a case's history. `kind`: opened, report, correction or move."""
+
+    at: datetime
+    kind: str
+    who: str = ""
+    text: str = ""
+    row: Any = None
+
+
+def case_timeline(case: Case, membership: Membership) -> list[TimelineEntry]:
+    """Return what happened to a case, oldest first. Others than reviewers see no reports but their own."""
+    reports = case.reports.select_related("reporter")
+    if not membership.is_reviewer:
+        reports = reports.filter(reporter_id=membership.user_id)
+    entries = [TimelineEntry(case.opened_at, "opened", text=case.model_name)]
+    entries += [
+        TimelineEntry(row.created_at, "report", str(row.reporter or row.get_source_display()), row.comment, row)
+        for row in reports
+    ]
+    entries += [
+        TimelineEntry(row.created_at, "correction", str(row.author or ""), row.note, row)
+        for row in case.corrections.select_related("author", "instruction_version")
+    ]
+    labels = dict(CaseState.choices)
+    entries += [
+        TimelineEntry(row.at, "move", row.by_name, row.reason, {"state": row.after, "label": labels.get(row.after)})
+        for row in Transition.objects.of(case)
+        if row.after != CaseState.CORRECTED or row.before == CaseState.IN_TRAINING
+    ]
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def returned_submission(task: Task, user: User) -> Submission | None:
+    """Return the person's submission of this task that was sent back and waits for its next revision."""
+    rows = task.submissions.filter(author=user, state=SubmissionState.RETURNED)
+    return rows.select_related("review__reviewer").first()
+
+
+def may_write(task: Task, user: User) -> bool:
+    """Whether the task is open on this person's desk: handed to them, begun by them, or sent back to them."""
+    return (
+        (task.state == TaskState.LEASED and task.leased_by_id == user.pk)
+        or task.drafts.filter(user=user).exists()
+        or returned_submission(task, user) is not None
+    )
+
+
+def work_counts(membership: Membership) -> dict[str, int]:
+    """Return how many of the person's own submissions are in each state, 0 included, and their drafts as "draft"."""
+    own = Submission.objects.filter(project=membership.project, author=membership.user)
+    counts = dict.fromkeys(map(str, SubmissionState), 0)
+    counts |= dict(own.order_by().values_list("state").annotate(n=Count("pk")))
+    counts["draft"] = Draft.objects.filter(task__project=membership.project, user=membership.user).count()
+    return counts

@@ -140,6 +140,7 @@ CONVERSATION_MESSAGES = {
     "empty_turn": _("A turn of the conversation is empty. Write something in it or remove it."),
     "order": _("User and assistant have to take turns, beginning with the user."),
     "last_turn": _("The last turn has to be the assistant's: the ideal response."),
+    "last_user": _("The last turn of a prompt has to be the user's."),
     "other_prompt": _("The prompt of this task may not be changed."),
 }
 

@@ -1,0 +1,83 @@
+"""The queue of tasks, for admins."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from common.htmx import render_page
+from common.pagination import paginate
+from common.states import StateError
+from labeling.actions.errors import HeldByOther
+from labeling.actions.task import add_prompts, retire_task
+from labeling.forms.task import PromptsForm
+from labeling.queries import require_member, search_text
+from labeling.states import Role, TaskState
+
+
+@require_GET
+@login_required
+def task_list(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    tasks = membership.project.tasks.all()
+    counts = dict(tasks.order_by().values_list("state").annotate(n=Count("pk")))
+    state = request.GET.get("state", "")
+    rows = tasks.filter(state=state) if state in TaskState.values else tasks
+    words = request.GET.get("q", "").strip()
+    if words:
+        rows = search_text(rows, words, "messages")
+    rows = rows.select_related("leased_by").annotate(n_submissions=Count("submissions")).order_by("-pk")
+    context = {
+        "page": paginate(request, rows),
+        "state": state,
+        "words": words,
+        "tabs": [(value, label, counts.get(value, 0)) for value, label in TaskState.choices],
+        "n_all": sum(counts.values()),
+    }
+    return render_page(request, "labeling/task_list.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def task_add(request: HttpRequest, slug: str) -> HttpResponse:
+    """Add prompts: good lines go in, bad ones are listed and stay in the form."""
+    membership = require_member(request, slug, Role.ADMIN)
+    form = PromptsForm(request.POST or None)
+    context: dict[str, object] = {"form": form}
+    status = 422 if request.method == "POST" else 200
+    if form.is_valid():
+        added = add_prompts(project=membership.project, prompts=form.prompts, by=membership.user)
+        text = ngettext("%(n)d prompt was added.", "%(n)d prompts were added.", added.n_added)
+        messages.success(request, text % {"n": added.n_added})
+        if added.n_duplicates:
+            text = ngettext("%(n)d was there already.", "%(n)d were there already.", added.n_duplicates)
+            messages.info(request, text % {"n": added.n_duplicates})
+        if not form.bad_lines:
+            return redirect("labeling-task-list", slug=slug)
+        kept = "\n".join(line for _number, _reason, line in form.bad_lines)
+        context |= {"bad_lines": form.bad_lines, "form": PromptsForm(initial={"text": kept})}
+        status = 200
+    elif form.is_bound:
+        context["bad_lines"] = form.bad_lines
+    return render_page(
+        request, "labeling/task_add.html", context, fragment="labeling/_prompts_form.html", status=status
+    )
+
+
+@require_POST
+@login_required
+def task_retire(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    task = get_object_or_404(membership.project.tasks, pk=pk)
+    try:
+        retire_task(task=task, by=membership.user)
+        messages.success(request, _("The prompt is out of the queue."))
+    except HeldByOther as error:
+        messages.error(request, str(error))
+    except StateError:
+        messages.error(request, _("This task is done or retired already."))
+    return redirect("labeling-task-list", slug=slug)
