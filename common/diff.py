@@ -1,10 +1,13 @@
 """What changed between two texts, word by word; Chinese and Japanese, which set no spaces, character by character."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 import regex
+
+from common.conversations import Message
 
 # Words, single ideographs and kana, runs of blanks, line ends, and anything else one by one.
 _TOKENS = regex.compile(
@@ -41,6 +44,26 @@ def diff(before: str, after: str) -> list[Piece]:
         pieces.append(Piece("removed", "".join(old[a0:a1])))
         pieces.append(Piece("added", "".join(new[b0:b1])))
     return _join_over_blanks([piece for piece in pieces if piece.text])
+
+
+@dataclass(frozen=True)
+class TurnDiff:
+    """One turn of two conversations. `role` is that of the second, or of the first where the second has ended."""
+
+    role: str
+    pieces: list[Piece]
+
+    @property
+    def is_changed(self) -> bool:
+        return any(piece.kind != "same" for piece in self.pieces)
+
+
+def diff_turns(before: Sequence[Message], after: Sequence[Message]) -> list[TurnDiff]:
+    """Return the turns of two conversations, compared one by one in their order."""
+    return [
+        TurnDiff((new or old)["role"], diff(old["content"] if old else "", new["content"] if new else ""))
+        for old, new in zip_longest(before, after)
+    ]
 
 
 def _join_over_blanks(pieces: list[Piece]) -> list[Piece]:

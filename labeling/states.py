@@ -92,6 +92,8 @@ CASE_MOVES = {
     CaseState.NOT_FIXED: {CaseState.CLAIMED, CaseState.IN_TRAINING},
     CaseState.FIXED: {CaseState.NOT_FIXED},
 }
+# These wait for a correction.
+CASE_CORRECTABLE = (CaseState.OPEN, CaseState.CLAIMED, CaseState.NOT_FIXED)
 # Reports on the same output join a case in one of these; a later report opens a new case.
 CASE_LIVE = (
     CaseState.OPEN,

@@ -17,11 +17,12 @@ from labeling.actions.errors import (
     EmptyAnswer,
     HeldByOther,
     NotCorrectable,
+    StaleDraft,
     UnchangedText,
 )
 from labeling.actions.example import create_example, replace_example
 from labeling.actions.regression_test import ProbeText, clean_checks, clean_probes, write_test
-from labeling.models import Case, Correction, PreferencePair, Project, Report, User
+from labeling.models import Case, Correction, Draft, PreferencePair, Project, RegressionTest, Report, User
 from labeling.queries import current_instructions
 from labeling.states import CASE_LIVE, CASE_MOVES, CaseState, Reason, Source
 
@@ -114,7 +115,7 @@ def claim_case(*, case: Case, by: User | None) -> None:
     """
     with transaction.atomic():
         row = Case.objects.select_for_update().get(pk=case.pk)
-        if row.state not in (CaseState.OPEN, CaseState.CLAIMED, CaseState.NOT_FIXED):
+        if not row.can_be_corrected:
             raise NotCorrectable(row)
         if not is_free_for(row, by):
             raise HeldByOther
@@ -177,7 +178,33 @@ def dismiss_case(*, case: Case, by: User, reason: str = "") -> None:
             **NO_LEASE,
         )
         row.drafts.filter(user=by).delete()
+        # A case that had been corrected before: its output is fine after all, so nothing may hold it for wrong.
+        RegressionTest.objects.filter(case=row).update(is_active=False)
+        PreferencePair.objects.filter(correction__case=row, retracted_at__isnull=True).update(
+            retracted_at=timezone.now()
+        )
     case.refresh_from_db()
+
+
+def save_case_draft(*, case: Case, by: User, content: dict[str, Any], revision: int) -> Draft:
+    """Keep an unfinished correction as it is and prolong the person's claim.
+
+    `content` holds text, note, checks and probes as typed; `revision` is that of the draft the person started from, 0 for
+    none. Raises HeldByOther and NotCorrectable when the case is not theirs any more, after keeping the text, and
+    StaleDraft when another window saved another text since.
+    """
+    with transaction.atomic():
+        Case.objects.select_for_update().get(pk=case.pk)
+        draft = Draft.objects.filter(case=case, user=by).first()
+        if draft is None:
+            version = current_instructions(case.project)
+            draft = Draft(case=case, user=by, instruction_version=version)
+        elif draft.revision != revision and draft.content != content:
+            raise StaleDraft(draft)
+        draft.content, draft.revision = content, draft.revision + 1
+        draft.save()
+    claim_case(case=case, by=by)
+    return draft
 
 
 def correct_case(

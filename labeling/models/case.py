@@ -1,11 +1,12 @@
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
 from labeling.models.work import Leased
-from labeling.states import CASE_LIVE, CaseState, Reason, Source
+from labeling.states import CASE_CORRECTABLE, CASE_LIVE, CaseState, Reason, Source
 
 
 class CaseQuerySet(models.QuerySet["Case"]):
@@ -18,7 +19,7 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
     def to_correct(self) -> "CaseQuerySet":
         """Open, claimed and not fixed ones: harmful first, then by reports, then the oldest."""
-        return self.filter(state__in=[CaseState.OPEN, CaseState.CLAIMED, CaseState.NOT_FIXED]).order_by(
+        return self.filter(state__in=CASE_CORRECTABLE).order_by(
             F("severity").desc(), F("n_reports").desc(), "pk"
         )
 
@@ -59,6 +60,15 @@ class Case(Leased):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+    @property
+    def severity_label(self) -> str:
+        return {3: _("Harmful"), 2: _("Wrong")}.get(self.severity, _("Minor"))
+
+    @property
+    def can_be_corrected(self) -> bool:
+        """Whether the case waits for a correction, be it under somebody's lease or not."""
+        return self.state in CASE_CORRECTABLE
 
 
 class Report(models.Model):
