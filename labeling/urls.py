@@ -1,22 +1,59 @@
 from django.urls import path
 
-from labeling.views import case, example, review
+from labeling.views import case, example, instructions, people, project, queue, review, submission, task
 
-JUDGING = [
-    path("p/<slug:slug>/review/", review.review_next, name="labeling-review-next"),
-    path("p/<slug:slug>/review/<int:pk>/", review.review_show, name="labeling-review-submission"),
-    path("p/<slug:slug>/review/<int:pk>/skip/", review.review_skip, name="labeling-review-skip"),
-    path("p/<slug:slug>/review/<int:pk>/diff/", review.review_diff, name="labeling-review-diff"),
-    path("p/<slug:slug>/cases/", case.case_list, name="labeling-case-list"),
-    path("p/<slug:slug>/cases/next/", case.case_next, name="labeling-case-next"),
-    path("p/<slug:slug>/cases/<int:pk>/", case.case_show, name="labeling-case-show"),
-    path("p/<slug:slug>/cases/<int:pk>/claim/", case.case_claim, name="labeling-case-claim"),
-    path("p/<slug:slug>/cases/<int:pk>/release/", case.case_release, name="labeling-case-release"),
-    path("p/<slug:slug>/cases/<int:pk>/dismiss/", case.case_dismiss, name="labeling-case-dismiss"),
-    path("p/<slug:slug>/cases/<int:pk>/draft/", case.case_draft, name="labeling-case-draft"),
-    path("p/<slug:slug>/cases/<int:pk>/correct/", case.case_correct, name="labeling-case-correct"),
-    path("p/<slug:slug>/examples/", example.example_list, name="labeling-example-list"),
-    path("p/<slug:slug>/examples/<int:pk>/retract/", example.example_retract, name="labeling-example-retract"),
+_PROJECT = "p/<slug:slug>/"
+_WRITE = f"{_PROJECT}write/<int:pk>/"
+
+urlpatterns = [
+    # projects
+    path("", project.project_list, name="labeling-project-list"),
+    path("projects/new/", project.project_create, name="labeling-project-create"),
+    path(_PROJECT, project.project_home, name="labeling-project-home"),
+    path(f"{_PROJECT}settings/", project.project_edit, name="labeling-project-edit"),
+    # people
+    path("join/<str:token>/", people.invitation_accept, name="labeling-invitation-accept"),
+    path(f"{_PROJECT}people/", people.people_list, name="labeling-people-list"),
+    path(f"{_PROJECT}people/invite/", people.invitation_create, name="labeling-invitation-create"),
+    path(f"{_PROJECT}people/<int:pk>/", people.member_change, name="labeling-member-change"),
+    path(f"{_PROJECT}invitations/<int:pk>/revoke/", people.invitation_revoke, name="labeling-invitation-revoke"),
+    # instructions
+    path(f"{_PROJECT}instructions/", instructions.instructions_show, name="labeling-instructions-show"),
+    path(f"{_PROJECT}instructions/publish/", instructions.instructions_publish, name="labeling-instructions-publish"),
+    path(
+        f"{_PROJECT}instructions/acknowledge/",
+        instructions.instructions_acknowledge,
+        name="labeling-instructions-acknowledge",
+    ),
+    # writing
+    path(f"{_PROJECT}write/", task.task_next, name="labeling-task-next"),
+    path(_WRITE, task.task_write, name="labeling-task-write"),
+    path(f"{_WRITE}submit/", task.task_submit, name="labeling-task-submit"),
+    path(f"{_WRITE}draft/", task.draft_save, name="labeling-draft-save"),
+    path(f"{_WRITE}draft/discard/", task.draft_discard, name="labeling-draft-discard"),
+    path(f"{_WRITE}lease/", task.lease_extend, name="labeling-lease-extend"),
+    path(f"{_WRITE}release/", task.task_release, name="labeling-task-release"),
+    path(f"{_WRITE}resume/", task.task_resume, name="labeling-task-resume"),
+    path(f"{_PROJECT}work/", submission.submission_list, name="labeling-submission-list"),
+    path(f"{_PROJECT}work/<int:pk>/revise/", submission.submission_revise, name="labeling-submission-revise"),
+    path(f"{_PROJECT}work/<int:pk>/withdraw/", submission.submission_withdraw, name="labeling-submission-withdraw"),
+    # the queue of tasks
+    path(f"{_PROJECT}tasks/", queue.task_list, name="labeling-task-list"),
+    path(f"{_PROJECT}tasks/add/", queue.task_add, name="labeling-task-add"),
+    path(f"{_PROJECT}tasks/<int:pk>/retire/", queue.task_retire, name="labeling-task-retire"),
+    # review, cases, examples
+    path(f"{_PROJECT}review/", review.review_next, name="labeling-review-next"),
+    path(f"{_PROJECT}review/<int:pk>/", review.review_show, name="labeling-review-submission"),
+    path(f"{_PROJECT}review/<int:pk>/skip/", review.review_skip, name="labeling-review-skip"),
+    path(f"{_PROJECT}review/<int:pk>/diff/", review.review_diff, name="labeling-review-diff"),
+    path(f"{_PROJECT}cases/", case.case_list, name="labeling-case-list"),
+    path(f"{_PROJECT}cases/next/", case.case_next, name="labeling-case-next"),
+    path(f"{_PROJECT}cases/<int:pk>/", case.case_show, name="labeling-case-show"),
+    path(f"{_PROJECT}cases/<int:pk>/claim/", case.case_claim, name="labeling-case-claim"),
+    path(f"{_PROJECT}cases/<int:pk>/release/", case.case_release, name="labeling-case-release"),
+    path(f"{_PROJECT}cases/<int:pk>/dismiss/", case.case_dismiss, name="labeling-case-dismiss"),
+    path(f"{_PROJECT}cases/<int:pk>/draft/", case.case_draft, name="labeling-case-draft"),
+    path(f"{_PROJECT}cases/<int:pk>/correct/", case.case_correct, name="labeling-case-correct"),
+    path(f"{_PROJECT}examples/", example.example_list, name="labeling-example-list"),
+    path(f"{_PROJECT}examples/<int:pk>/retract/", example.example_retract, name="labeling-example-retract"),
 ]
-
-urlpatterns = [*JUDGING]
