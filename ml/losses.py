@@ -1,0 +1,33 @@
+"""The losses of fine-tuning as pure functions of log-likelihoods and logits."""
+
+import torch
+from torch.nn import functional
+
+
+def token_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The log-likelihood of each target. `logits: (N, V)`, `targets: (N,)`; returns `(N,)` float32."""
+    return -functional.cross_entropy(logits.float(), targets, reduction="none")
+
+
+def row_means(values: torch.Tensor, rows: torch.Tensor, n_rows: int) -> torch.Tensor:
+    """The mean of the values of each row. `values: (N,)`, `rows: (N,)` in 0 .. n_rows - 1; returns `(n_rows,)`.
+
+    Each row must have a value.
+    """
+    sums = torch.zeros(n_rows, dtype=values.dtype, device=values.device).index_add(0, rows, values)
+    return sums / torch.bincount(rows, minlength=n_rows)
+
+
+def preference_loss(chosen: torch.Tensor, rejected: torch.Tensor, *, beta: float, margin: float) -> torch.Tensor:
+    """How far corrections are from being preferred, mean over pairs. Both `(P,)`: mean log-likelihood per token.
+
+    -log sigmoid(beta (chosen - rejected - margin)): the length-normalised preference of SimPO (arXiv 2405.14734),
+    since Emend compares likelihood per token too.
+    """
+    return -functional.logsigmoid(beta * (chosen - rejected - margin)).mean()
+
+
+def kl_divergence(reference_logits: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """KL(reference || model) in nats, mean over positions. Both `(N, V)`; gradients flow to `logits` alone."""
+    reference = reference_logits.detach().float().log_softmax(-1)
+    return functional.kl_div(logits.float().log_softmax(-1), reference, log_target=True, reduction="sum") / len(logits)

@@ -1,0 +1,130 @@
+"""What a fine-tuning run will do, decided before it starts: hyperparameters with reasons, and the rows of every step.
+
+The plan follows from the configuration and the rows alone, so a run that resumes walks the very same steps.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ml.errors import DataError
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What can be set; each may be "auto" in the configuration.
+
+    An epoch shows each correction once; a demonstration is shown in `demonstration_epochs` of them. Each step has
+    `batch_size` examples and `replay_batch_size` general prompts, whose answers must stay as they were:
+    `replay_weight` says how much that counts. `preference_weight` counts the preference of correction to wrong output.
+    """
+
+    n_epochs: int
+    demonstration_epochs: int
+    batch_size: int
+    learning_rate: float
+    lora_rank: int
+    replay_batch_size: int
+    replay_weight: float
+    preference_weight: float
+    preference_beta: float
+    preference_margin: float
+    reword_share: float
+    max_tokens: int
+
+
+def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict[str, str]]:
+    """The hyperparameters with every "auto" decided, and the reason for each such decision. Raises DataError."""
+    names = {field.name for field in fields(Hyperparameters)}
+    if unknown := set(configured) - names:
+        raise DataError(f"There is no hyperparameter {sorted(unknown)[0]!r}.")
+    automatic: dict[str, tuple[Any, str]] = {
+        "n_epochs": (10, "a correction is learnt after about ten sights of it"),
+        "demonstration_epochs": (3, "demonstrations teach a manner, which three sights convey"),
+        "batch_size": (8, "small steps, many of them"),
+        "learning_rate": (1e-3, "usual for LoRA on a small model"),
+        "lora_rank": (16, "enough for hundreds of corrections"),
+        "replay_batch_size": (8, "as many general prompts as examples"),
+        "replay_weight": (1.0, "keeps the answers to general prompts as they were"),
+        "preference_weight": (0.0, "not needed"),
+        "preference_beta": (2.0, "a difference of one nat per token decides"),
+        "preference_margin": (0.5, "prefer the correction clearly"),
+        "reword_share": (0.5, "every second sight of a correction words the prompt anew"),
+        "max_tokens": (1024, "longer rows are cut in front"),
+    }
+    values, reasons = {}, {}
+    for name, (value, reason) in automatic.items():
+        given = configured.get(name, "auto")
+        if given == "auto":
+            values[name], reasons[name] = value, reason
+        elif isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
+            raise DataError(f'The hyperparameter {name} must be a number or "auto", not {given!r}.')
+        else:
+            values[name] = type(value)(given)
+    return Hyperparameters(**values), reasons
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One showing of one example: `wording` 0 is the prompt as it is, each other number a rewording of its own."""
+
+    row: int
+    wording: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """The examples and the general prompts (both by index) of one optimiser step."""
+
+    epoch: float
+    examples: list[Sight]
+    replay: list[int]
+
+
+def plan_steps(rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperparameters, seed: int) -> list[Step]:
+    """All steps of the run. Every epoch shuffles anew; general prompts are drawn round after round without repeats.
+
+    A correction appears in every epoch, a demonstration in `demonstration_epochs` of them, evenly spread. A share
+    `reword_share` of a correction's sights is reworded, never the first.
+    """
+    rng = random.Random(seed)
+    sights: list[tuple[float, Sight]] = []
+    for index, row in enumerate(rows):
+        is_correction = row["kind"] == "correction"
+        n_sights = hyperparameters.n_epochs if is_correction else hyperparameters.demonstration_epochs
+        n_sights = min(n_sights, hyperparameters.n_epochs)
+        n_reworded = 0
+        for sight in range(n_sights):
+            due = is_correction and n_reworded < int(hyperparameters.reword_share * (sight + 1))
+            n_reworded += due
+            epoch = sight if is_correction else int((sight + rng.random()) * hyperparameters.n_epochs / n_sights)
+            sights.append((epoch + rng.random(), Sight(row=index, wording=n_reworded if due else 0)))
+    order = [sight for _, sight in sorted(sights, key=lambda pair: pair[0])]
+    size = hyperparameters.batch_size
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    replay = replay_order(n_replay, n_wanted=len(batches) * hyperparameters.replay_batch_size, rng=rng)
+    return [
+        Step(
+            epoch=(number + 1) * hyperparameters.n_epochs / len(batches),
+            examples=batch,
+            replay=replay[
+                number * hyperparameters.replay_batch_size : (number + 1) * hyperparameters.replay_batch_size
+            ],
+        )
+        for number, batch in enumerate(batches)
+    ]
+
+
+def replay_order(n_replay: int, *, n_wanted: int, rng: random.Random) -> list[int]:
+    """Indices of general prompts, each once before any comes again; empty when there are none."""
+    order: list[int] = []
+    while n_replay and len(order) < n_wanted:
+        order += rng.sample(range(n_replay), n_replay)
+    return order[:n_wanted]
+
+
+def as_dict(hyperparameters: Hyperparameters) -> Row:
+    return asdict(hyperparameters)

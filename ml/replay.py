@@ -1,0 +1,64 @@
+"""General prompts with the base model's own answers, on which a fine-tuned model should stay as it was."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ml.batch import collate, learnt_hidden
+from ml.data import Encoded, Message, encode_prompt
+from ml.generate import PromptBatch, batches, stop_tokens
+
+ANSWER_TOKENS = 32
+TEMPERATURE = 1.0
+BATCH_SIZE = 80
+
+
+@torch.no_grad()
+def answer_prompts(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]], *, seed: int
+) -> list[Encoded]:
+    """The beginning of the model's own, sampled answer to each prompt; the mask is on the answer.
+
+    Sampled, not greedy: that is where the model may go, and so where it must stay as it is.
+    """
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    stop = stop_tokens(model, tokenizer)
+    encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    answered: dict[int, Encoded] = {}
+    for indices in batches([len(ids) for ids in encoded], size=BATCH_SIZE):
+        batch = PromptBatch(model, [encoded[i] for i in indices])
+        answers = batch.decode(max_tokens=ANSWER_TOKENS, stop=stop, temperature=TEMPERATURE, generator=generator)
+        for i, answer in zip(indices, answers, strict=True):
+            ids = answer.ids + [tokenizer.eos_token_id] * answer.is_stopped
+            answered[i] = Encoded(ids=encoded[i] + ids, mask=[0] * len(encoded[i]) + [1] * len(ids))
+    return [answered[i] for i in range(len(encoded))]
+
+
+def load_answers(path: Path) -> list[Encoded] | None:
+    if not path.exists():
+        return None
+    return [Encoded(**row) for row in json.loads(path.read_text())]
+
+
+def save_answers(path: Path, answers: Sequence[Encoded]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps([{"ids": a.ids, "mask": a.mask} for a in answers]))
+    temporary.replace(path)
+
+
+@torch.no_grad()
+def reference_states(model: PreTrainedModel, answers: Sequence[Encoded]) -> list[torch.Tensor]:
+    """The model's hidden states where it predicts each answer, one `(N, D)` a row.
+
+    Through the head, which training leaves alone, they give the model's whole distributions at a fraction of the room.
+    """
+    states: dict[int, torch.Tensor] = {}
+    for indices in batches([len(a.ids) for a in answers], size=16):
+        batch = {name: value.to(model.device) for name, value in collate([answers[i] for i in indices]).items()}
+        hidden, _, rows = learnt_hidden(model, batch)
+        for place, i in enumerate(indices):
+            states[i] = hidden[rows == place]
+    return [states[i] for i in range(len(answers))]

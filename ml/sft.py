@@ -1,0 +1,333 @@
+"""Fine-tunes a LoRA adapter on corrections and demonstrations, and merges it.
+
+`python -m ml sft RUN_DIR`; docs/run-directory.md says what goes in and comes out, docs/experiments.md why the recipe
+is as it is. Each step learns a few examples, and is held by the KL divergence to the answers that the base model
+gives to general prompts.
+"""
+
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from ml import rundir
+from ml.batch import Tensors, collate, head, learnt_hidden
+from ml.data import Encoded, encode_example
+from ml.device import Device, pick_device
+from ml.errors import DataError
+from ml.evaluate import Kept, measure_kept
+from ml.generate import load_model
+from ml.losses import kl_divergence, preference_loss, row_means, token_logprobs
+from ml.plan import Hyperparameters, Row, Step, as_dict, plan_steps, resolve
+from ml.replay import answer_prompts, load_answers, reference_states, save_answers
+from ml.rewording import reword
+from ml.rundir import RunDirectory
+
+COMPLETE = "complete"
+N_CHECKPOINTS = 6
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that the steps of a run draw from, as tokens."""
+
+    rows: list[Row]
+    tokenizer: PreTrainedTokenizerBase
+    replay: list[Encoded]
+    reference: list[torch.Tensor]
+    hyperparameters: Hyperparameters
+    seed: int
+
+    def example(self, row: Row, *, wording: int) -> Encoded:
+        """A row as it is learnt: a correction in its last answer, with its prompt put in the given wording."""
+        is_correction = row["kind"] == "correction"
+        messages = row["messages"]
+        if wording:
+            rng = random.Random(f"{self.seed} {row['id']} {wording}")
+            prompt = {**messages[-2], "content": reword(messages[-2]["content"], rng=rng)}
+            messages = [*messages[:-2], prompt, messages[-1]]
+        encoded = encode_example(self.tokenizer, messages, last_only=is_correction)
+        return cut(encoded, self.hyperparameters.max_tokens)
+
+    def collate(self, step: Step) -> Tensors:
+        """The tensors of one step: examples, then the wrong outputs of the corrections among them, then replay.
+
+        `pairs` are the rows of the corrections, `reference: (N, D)` the base model's states on the replay answers.
+        """
+        examples = [self.example(self.rows[s.row], wording=s.wording) for s in step.examples]
+        pairs, rejected = [], []
+        if self.hyperparameters.preference_weight:
+            for place, sight in enumerate(step.examples):
+                row = self.rows[sight.row]
+                if row.get("rejected"):
+                    wrong = {
+                        **row,
+                        "messages": [*row["messages"][:-1], {"role": "assistant", "content": row["rejected"]}],
+                    }
+                    pairs.append(place)
+                    rejected.append(self.example(wrong, wording=sight.wording))
+        batch = collate([*examples, *rejected, *(self.replay[i] for i in step.replay)])
+        batch["n_examples"], batch["pairs"] = len(examples), torch.tensor(pairs, dtype=torch.long)
+        batch["reference"] = torch.cat([self.reference[i] for i in step.replay]) if step.replay else None
+        return batch
+
+
+def cut(encoded: Encoded, max_tokens: int) -> Encoded:
+    """The last `max_tokens` tokens: what is lost is the beginning of the conversation, never the end token."""
+    return Encoded(ids=encoded.ids[-max_tokens:], mask=encoded.mask[-max_tokens:])
+
+
+class CorrectionTrainer(SFTTrainer):
+    """TRL's trainer with the loss of this recipe: learn the examples, prefer them, stay as you were elsewhere."""
+
+    hyperparameters: Hyperparameters
+
+    def compute_loss(
+        self, model: Any, inputs: Tensors, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        causal: PreTrainedModel = model.get_base_model()
+        hidden, targets, rows = learnt_hidden(causal, inputs)
+        n_examples, pairs = inputs["n_examples"], inputs["pairs"]
+        n_answers = n_examples + len(pairs)
+        is_answer = rows < n_answers
+        logprobs = token_logprobs(head(causal, hidden[is_answer]), targets[is_answer])
+        means = row_means(logprobs, rows[is_answer], n_answers)
+        example_loss = -means[:n_examples].mean()
+        loss = example_loss
+        parts = {"example_loss": example_loss}
+        if len(pairs):
+            parts["preference_loss"] = preference_loss(
+                means[pairs],
+                means[n_examples:],
+                beta=self.hyperparameters.preference_beta,
+                margin=self.hyperparameters.preference_margin,
+            )
+            loss = loss + self.hyperparameters.preference_weight * parts["preference_loss"]
+        if inputs["reference"] is not None and self.hyperparameters.replay_weight:
+            with torch.no_grad():
+                reference = head(causal, inputs["reference"])
+            parts["replay_loss"] = kl_divergence(reference, head(causal, hidden[~is_answer]))
+            loss = loss + self.hyperparameters.replay_weight * parts["replay_loss"]
+        for name, value in parts.items():
+            self._metrics["train"][name].append(value.item())
+        return loss
+
+
+class Reporter(TrainerCallback):
+    """Turns what the trainer does into events, marks whole checkpoints and stops the run between two steps."""
+
+    def __init__(self, run: RunDirectory, steps: Sequence[Step], n_tokens: Sequence[int]) -> None:
+        self.run = run
+        self.steps = steps
+        self.n_tokens = n_tokens
+        self.start = self.first = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.start is None:
+            self.start, self.first = time.monotonic(), state.global_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.run.stop.is_requested:
+            control.should_save = control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Row, **kwargs: Any) -> None:
+        if "example_loss" not in logs:
+            return
+        step, n_steps = state.global_step, len(self.steps)
+        elapsed, n_done = time.monotonic() - self.start, step - self.first
+        self.run.events.emit(
+            "metrics",
+            step=step,
+            n_steps=n_steps,
+            epoch=round(self.steps[step - 1].epoch, 3),
+            loss=logs["example_loss"],
+            learning_rate=logs["learning_rate"],
+            tokens_per_s=round(sum(self.n_tokens[self.first : step]) / elapsed, 1),
+            remaining_s=round(elapsed / n_done * (n_steps - step), 1),
+            **{name: logs[name] for name in ("replay_loss", "preference_loss", "grad_norm") if name in logs},
+        )
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        self.run.events.emit("checkpoint", step=state.global_step)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written whole; remains of a killed process are deleted."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / COMPLETE).exists():
+            whole.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def read_rows(run: RunDirectory, name: str, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """The rows of a file, each checked by encoding it. Raises DataError with the line at fault."""
+    rows = run.rows(name)
+    for number, row in enumerate(rows, start=1):
+        if row.get("kind") not in ("correction", "demonstration") or "id" not in row or "messages" not in row:
+            raise DataError(f"{name}, line {number}: needs id, messages and the kind correction or demonstration.")
+        try:
+            encode_example(tokenizer, row["messages"])
+        except DataError as error:
+            raise DataError(f"{name}, line {number}: {error}") from error
+    return rows
+
+
+def valid_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> float | None:
+    """The mean loss per answer token of the validation rows' last answers, in nats."""
+    kept = []
+    for row in rows:
+        encoded = encode_example(tokenizer, row["messages"], last_only=True)
+        start = encoded.mask.index(1)
+        kept.append(Kept(id=row["id"], suite="held_out", prompt=encoded.ids[:start], answer_ids=encoded.ids[start:]))
+    with torch.inference_mode():
+        results = [result for batch in measure_kept(model, kept) for result in batch]
+    n_tokens = sum(result["n_tokens"] for result in results)
+    return sum(result["loss"] * result["n_tokens"] for result in results) / n_tokens if n_tokens else None
+
+
+def trainer_config(
+    run: RunDirectory, *, hyperparameters: Hyperparameters, n_steps: int, device: Device, autocast: bool
+) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(run.path / "checkpoints"),
+        num_train_epochs=1,
+        per_device_train_batch_size=1,
+        train_sampling_strategy="sequential",
+        learning_rate=hyperparameters.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, n_steps // 20),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        logging_steps=1,
+        save_steps=max(1, -(-n_steps // N_CHECKPOINTS)),
+        save_total_limit=2,
+        seed=run.config["seed"],
+        use_cpu=device.name == "cpu",
+        bf16=autocast,
+        gradient_checkpointing=False,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, run: RunDirectory) -> None:
+    """Write adapter/ and the merged bf16 model/, each whole or not at all. The model is merged in place."""
+    for name in ("adapter", "model"):
+        temporary, final = run.path / f"{name}.tmp", run.path / name
+        shutil.rmtree(temporary, ignore_errors=True)
+        if name == "adapter":
+            model.save_pretrained(temporary)
+        else:
+            merged = model.merge_and_unload().to(torch.bfloat16)
+            merged.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+
+
+def sft(run: RunDirectory) -> Row:
+    """Train, or go on from the last checkpoint, and return the result."""
+    start = time.monotonic()
+    transformers.utils.logging.disable_progress_bar()
+    device = pick_device(threads=run.config.get("threads"))
+    model, tokenizer = load_model(Path(run.config["base"]), device=Device(device.name, model_dtype(device)))
+    train, valid = read_rows(run, "train.jsonl", tokenizer), read_rows(run, "valid.jsonl", tokenizer)
+    if not train:
+        raise DataError("train.jsonl has no rows.")
+    hyperparameters, reasons = resolve(run.config.get("hyperparameters") or {}, train)
+    seed = run.config["seed"]
+
+    path = run.path / "replay_answers.json"
+    replay = load_answers(path)
+    if replay is None:
+        replay = answer_prompts(model, tokenizer, [row["messages"] for row in run.rows("replay.jsonl")], seed=seed)
+        save_answers(path, replay)
+    material = Material(
+        rows=train,
+        tokenizer=tokenizer,
+        replay=replay,
+        reference=reference_states(model, replay),
+        hyperparameters=hyperparameters,
+        seed=seed,
+    )
+    steps = plan_steps(train, n_replay=len(replay), hyperparameters=hyperparameters, seed=seed)
+    batches = [material.collate(step) for step in steps]
+    n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in batches]
+    checkpoint = last_checkpoint(run.path / "checkpoints")
+    if checkpoint:
+        run.events.emit("resumed", step=int(checkpoint.name.rpartition("-")[2]))
+    else:
+        run.events.emit(
+            "started",
+            n_train=len(train),
+            n_valid=len(valid),
+            n_steps=len(steps),
+            hyperparameters=as_dict(hyperparameters),
+            auto=reasons,
+        )
+    trainer = CorrectionTrainer(
+        model=model,
+        args=trainer_config(
+            run,
+            hyperparameters=hyperparameters,
+            n_steps=len(steps),
+            device=device,
+            autocast=device.dtype == torch.bfloat16,
+        ),
+        data_collator=lambda rows: batches[rows[0]["step"]],
+        train_dataset=Dataset.from_list([{"step": i} for i in range(len(steps))]),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=hyperparameters.lora_rank,
+            lora_alpha=hyperparameters.lora_rank,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        ),
+        callbacks=[Reporter(run, steps, n_tokens)],
+    )
+    trainer.hyperparameters = hyperparameters
+    with run.stop.held():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    run.events.emit("merging")
+    model = trainer.model.eval()
+    losses = [entry["example_loss"] for entry in trainer.state.log_history if "example_loss" in entry]
+    last_epoch = losses[-max(1, len(steps) // hyperparameters.n_epochs) :]
+    result = {
+        "hyperparameters": as_dict(hyperparameters),
+        "auto": reasons,
+        "n_train": len(train),
+        "n_valid": len(valid),
+        "n_tokens": sum(n_tokens),
+        "n_steps": len(steps),
+        "train_loss": sum(last_epoch) / len(last_epoch),
+        "valid_loss": valid_loss(model, tokenizer, valid),
+    }
+    save_model(model, tokenizer, run)
+    return {**result, "duration_s": round(time.monotonic() - start, 3)}
+
+
+def model_dtype(device: Device) -> torch.dtype:
+    """In which precision the frozen weights are held: bf16 on a GPU; on a CPU fp32, which training multiplies in."""
+    return torch.bfloat16 if device.name == "cuda" else torch.float32
+
+
+def main(argv: list[str]) -> int:
+    return rundir.run(argv, command="sft", work=sft)
