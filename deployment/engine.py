@@ -3,7 +3,7 @@
 import functools
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def relative_path(folder: Path) -> str:
 
 async def stream_answer(
     *, name: str, path: str, messages: list[dict[str, str]], parameters: dict[str, Any]
-) -> AsyncIterator[str | AnswerEnd]:
+) -> AsyncGenerator[str | AnswerEnd, None]:
     """Yield the answer's text as it is written, then one AnswerEnd. Raises EngineError.
 
     Closing the iterator, or cancelling the task that reads it, closes the connection, and with it the generation ends.
@@ -90,6 +90,8 @@ async def stream_answer(
                     yield _end_of(part)
                     return
                 yield part["text"]
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise EngineAway(_("The engine does not answer. It may be starting.")) from error
     except httpx.HTTPError as error:
         raise EngineAway(_("The engine stopped answering.")) from error
     raise EngineAway(_("The engine broke off in the middle of the answer."))

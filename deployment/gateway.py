@@ -12,7 +12,7 @@ A request carries the model that it was routed to, so a switch in between change
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +91,7 @@ def open_completion(
     )
 
 
-async def generate(*, completion: Completion, route: Route) -> AsyncIterator[str]:
+async def generate(*, completion: Completion, route: Route) -> AsyncGenerator[str, None]:
     """Yield the answer's text as it is written and keep the completion's row true.
 
     The row ends as done; as failed, when EngineError is raised on to the caller; as cancelled, with what was written,
@@ -150,10 +150,7 @@ def _write_end(completion: Completion, fields: dict[str, Any]) -> None:
 
 
 def _route_to(model: TunedModel | BaseModel, deployment: Deployment | None = None) -> Route:
-    is_tuned = isinstance(model, TunedModel)
-    return Route(
-        name=model.name if is_tuned else model.slug,
-        path=engine.relative_path(model.folder),
-        tuned_model=model if is_tuned else None,
-        deployment=deployment,
-    )
+    path = engine.relative_path(model.folder)
+    if isinstance(model, TunedModel):
+        return Route(name=model.name, path=path, tuned_model=model, deployment=deployment)
+    return Route(name=model.slug, path=path, deployment=deployment)

@@ -1,20 +1,23 @@
 """Reads that several callers share."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from common.conversations import Message
 from deployment.models import Completion, Conversation, Cycle, Deployment
-from deployment.states import CYCLE_ENDED, CompletionState
+from deployment.models.traffic import CompletionQuerySet
+from deployment.states import CYCLE_ENDED, CompletionState, CycleState, StopCode
 from labeling.models import Case, Membership, Project
 from labeling.states import CaseState
 from training.models import BaseModel, DatasetRow, Evaluation, EvaluationResult, TunedModel
-from training.queries import passes
-from training.states import EvaluationState, Suite
+from training.queries import measures, passes
+from training.states import EvaluationState, GateRule, Suite
 
 ASSISTANT = "assistant"
 
@@ -104,17 +107,22 @@ class Candidate:
     model: TunedModel
     evaluation: Evaluation | None
     verdict: bool | None
+    numbers: dict[str, Any]
 
 
 def candidates(project: Project, *, limit: int = 20) -> list[Candidate]:
     """Return the project's newest models."""
     models = list(TunedModel.objects.filter(project=project).select_related("job__dataset_version")[:limit])
-    best: dict[int, Evaluation] = {}
+    best: dict[int | None, Evaluation] = {}
     evaluations = Evaluation.objects.filter(tuned_model__in=models, state=EvaluationState.SUCCEEDED)
+    evaluations = evaluations.select_related("baseline")
     for evaluation in evaluations.order_by("has_probes", "pk"):
         best[evaluation.tuned_model_id] = evaluation
     found = [(model, best.get(model.pk)) for model in models]
-    return [Candidate(model, evaluation, verdict_of(evaluation)) for model, evaluation in found]
+    return [
+        Candidate(model, evaluation, verdict_of(evaluation), measures(evaluation) if evaluation else {})
+        for model, evaluation in found
+    ]
 
 
 def verdict_of(evaluation: Evaluation | None) -> bool | None:
@@ -153,10 +161,56 @@ def settled_cases(*, model: TunedModel, evaluation: Evaluation) -> list[tuple[Ca
     return verdicts
 
 
-def cycles_at_work(project: Project | None = None) -> "Any":
+def cycles_at_work(project: Project | None = None) -> "QuerySet[Cycle]":
     """Return the cycles that have a next step, of one project or of all."""
     rows = Cycle.objects.exclude(state__in=CYCLE_ENDED).select_related("project")
     return rows.filter(project=project) if project is not None else rows
+
+
+@dataclass
+class CycleStep:
+    """One step of a cycle's story. `state`: done, busy, wait or failed; `rules` are the gate's, with their words."""
+
+    code: str
+    label: str
+    state: str
+    rules: list[dict[str, Any]] = field(default_factory=list)
+
+
+def cycle_steps(cycle: Cycle) -> list[CycleStep]:
+    """Return the four steps of a cycle and how far each has come."""
+    order = [CycleState.COLLECTING, CycleState.TRAINING, CycleState.EVALUATING, CycleState.PROMOTED]
+    labels = [_("Collect"), _("Train"), _("Evaluate"), _("Decide")]
+    if cycle.state != CycleState.STOPPED:
+        reached = order.index(CycleState(cycle.state))
+        states = ["done"] * reached + ["busy"] + ["wait"] * (len(order) - reached - 1)
+        if cycle.state == CycleState.PROMOTED:
+            states[-1] = "done"
+    else:
+        judged = cycle.evaluation is not None and bool(cycle.evaluation.gate)
+        reached = 3 if judged else 2 if cycle.evaluation else 1 if cycle.job else 0
+        states = ["done"] * reached + ["failed"] + ["wait"] * (len(order) - reached - 1)
+        if cycle.summary.get("stop_code") == StopCode.NOTHING_NEW:
+            states[reached] = "done"
+    rules = gate_rules(cycle.evaluation) if cycle.evaluation else []
+    return [
+        CycleStep(str(code), label, state, rules if code == CycleState.PROMOTED else [])
+        for code, label, state in zip(order, labels, states, strict=True)
+    ]
+
+
+def gate_rules(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the gate's rules with their words: label, passed, value, threshold."""
+    return [{**rule, "label": GateRule(rule["code"]).label} for rule in evaluation.gate]
+
+
+def log_matching(rows: CompletionQuerySet, text: str) -> CompletionQuerySet:
+    """Return the completions that say the text, in the answer or in the conversation before it.
+
+    SQLite keeps JSON with escapes, so letters beyond ASCII are also looked for in that form.
+    """
+    escaped = json.dumps(text)[1:-1]
+    return rows.filter(Q(response__icontains=text) | Q(messages__icontains=text) | Q(messages__icontains=escaped))
 
 
 def warm_deployments(*, limit: int) -> list[Deployment]:
@@ -176,7 +230,7 @@ def week_of_traffic(project: Project) -> dict[str, int]:
     )
 
 
-def reports_by(membership: Membership) -> "Any":
+def reports_by(membership: Membership) -> "QuerySet[Case]":
     """Return the cases that the person reported in the project, the newest report first."""
     return (
         Case.objects.filter(project_id=membership.project_id, reports__reporter_id=membership.user_id)

@@ -18,7 +18,7 @@ class CycleState(TextChoices):
     STOPPED = "stopped", _("Stopped")
 
 
-CYCLE_MOVES = {
+CYCLE_MOVES: dict[str, set[str]] = {
     CycleState.COLLECTING: {CycleState.TRAINING, CycleState.STOPPED},
     CycleState.TRAINING: {CycleState.EVALUATING, CycleState.STOPPED},
     CycleState.EVALUATING: {CycleState.PROMOTED, CycleState.AWAITING_APPROVAL, CycleState.STOPPED},

@@ -1,1 +1,29 @@
-urlpatterns: list = []
+from django.urls import include, path
+
+from deployment.views import chat, completion, cycle, health, release
+
+project_patterns = [
+    path("chat/", chat.show, name="deployment-chat-show"),
+    path("chat/<int:pk>/", chat.show, name="deployment-conversation-show"),
+    path("chat/send/", chat.send, name="deployment-chat-send"),
+    path("chat/answers/<str:key>/", completion.piece, name="deployment-answer-show"),
+    path("chat/answers/<str:key>/again/", chat.regenerate, name="deployment-answer-regenerate"),
+    path("chat/answers/<str:key>/rate/", completion.rate, name="deployment-answer-rate"),
+    path("chat/answers/<str:key>/report/", completion.report, name="deployment-answer-report"),
+    path("reports/", completion.reports, name="deployment-report-list"),
+    path("completions/", completion.log, name="deployment-completion-list"),
+    path("completions/<str:key>/", completion.show, name="deployment-completion-show"),
+    path("deployment/", release.show, name="deployment-release-show"),
+    path("deployment/deploy/", release.deploy, name="deployment-release-deploy"),
+    path("deployment/roll-back/", release.back, name="deployment-release-roll-back"),
+    path("deployment/summary/", release.summary, name="deployment-project-summary"),
+    path("cycles/", cycle.index, name="deployment-cycle-list"),
+    path("cycles/start/", cycle.start, name="deployment-cycle-start"),
+    path("cycles/<int:number>/", cycle.show, name="deployment-cycle-show"),
+    path("cycles/<int:number>/cancel/", cycle.cancel, name="deployment-cycle-cancel"),
+]
+
+urlpatterns = [
+    path("healthz", health.show, name="deployment-health-show"),
+    path("p/<slug:slug>/", include(project_patterns)),
+]

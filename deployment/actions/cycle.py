@@ -12,7 +12,7 @@ from common.states import StaleState, move
 from deployment import tasks
 from deployment.actions.errors import AlreadyLive, CycleAtWork, CycleEnded, ModelNotLoadable, ReleaseConflict
 from deployment.actions.release import deploy_model, ensure_deployment
-from deployment.models import Cycle, Deployment
+from deployment.models import Cycle, Deployment, DeploymentChange
 from deployment.queries import cycles_at_work
 from deployment.states import CYCLE_MOVES, CycleState, StopCode
 from labeling.actions.case import return_from_training, start_training
@@ -23,7 +23,7 @@ from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, No
 from training.actions.evaluation import cancel_evaluation, request_evaluation
 from training.actions.gate import judge
 from training.actions.job import cancel_job, create_job
-from training.models import DatasetVersion, Evaluation, Job
+from training.models import DatasetVersion, Evaluation, Job, TunedModel
 from training.queries import measures, passes
 from training.states import EvaluationState, GateRule, JobState
 
@@ -117,8 +117,8 @@ def _collect(cycle: Cycle) -> None:
 
 
 def _watch_training(cycle: Cycle) -> None:
-    job = Job.objects.get(pk=cycle.job_id)
-    if not job.has_ended:
+    job = Job.objects.filter(cycles=cycle).first()
+    if job is None or not job.has_ended:
         return
     with transaction.atomic():
         row = _locked(cycle)
@@ -156,17 +156,18 @@ def _watch_evaluation(cycle: Cycle) -> None:
     if not evaluations or not all(each.has_ended for each in evaluations):
         return
     candidate = evaluations[0]
-    if not candidate.gate:
+    if not candidate.gate and candidate.baseline is not None:
         judge(candidate=candidate, baseline=candidate.baseline)
         candidate.refresh_from_db()
     if not passes(candidate):
         _stop_evaluating(cycle, StopCode.GATE, _failed_rules(candidate))
         return
-    deployment, model = ensure_deployment(project=cycle.project), cycle.job.tuned_model
+    deployment, model = ensure_deployment(project=cycle.project), TunedModel.objects.get(job=cycle.job_id)
     live_was = candidate.baseline.tuned_model_id if candidate.baseline else None
     if deployment.live_model_id not in (live_was, model.pk):
         _stop_evaluating(cycle, StopCode.NOT_DEPLOYED, _("Another model went live in the meantime."))
         return
+    change: DeploymentChange | None
     try:
         change = deploy_model(deployment=deployment, model=model, by=cycle.started_by, evaluation=candidate)
     except AlreadyLive:
@@ -210,12 +211,12 @@ def _numbers(cycle: Cycle, ended_at: datetime) -> dict[str, Any]:
     job, evaluation = cycle.job, cycle.evaluation
     measured = measures(evaluation) if evaluation and evaluation.state == EvaluationState.SUCCEEDED else {}
     began, finished = (job.started_at, job.finished_at) if job else (None, None)
-    trained = began is not None and finished is not None
+    train_s = round((finished - began).total_seconds(), 1) if began and finished else None
     return {
         "dataset_version": cycle.dataset_version.number if cycle.dataset_version else None,
         "model": job.tuned_model.name if job and job.state == JobState.SUCCEEDED else None,
         "n_examples": cycle.dataset_version.n_examples if cycle.dataset_version else 0,
-        "train_s": round((finished - began).total_seconds(), 1) if trained else None,
+        "train_s": train_s,
         "total_s": round((ended_at - cycle.started_at).total_seconds(), 1),
         **{name: measured.get(name) for name in NUMBERS},
         "stop_rate": measured.get("stop_rate_after"),
@@ -241,7 +242,7 @@ def _request_baseline(deployment: Deployment, *, version: DatasetVersion | None,
 
 def _evaluations_of(cycle: Cycle) -> list[Evaluation]:
     """Return the candidate's evaluation and its baseline, as they stand now."""
-    candidate = Evaluation.objects.select_related("baseline").filter(pk=cycle.evaluation_id).first()
+    candidate = Evaluation.objects.select_related("baseline").filter(cycles=cycle).first()
     if candidate is None:
         return []
     return [candidate, candidate.baseline] if candidate.baseline else [candidate]

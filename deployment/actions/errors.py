@@ -1,3 +1,9 @@
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deployment.models import Cycle
+
+
 class DeploymentError(Exception):
     """What goes wrong while models are deployed and asked. `str(error)` is a sentence for people.
 
@@ -73,7 +79,7 @@ class CycleError(DeploymentError):
 
 
 class CycleAtWork(CycleError):
-    def __init__(self, message: str, *, cycle: object) -> None:
+    def __init__(self, message: str, *, cycle: "Cycle") -> None:
         super().__init__(message)
         self.cycle = cycle
 

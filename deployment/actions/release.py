@@ -13,7 +13,6 @@ from deployment.actions.errors import (
     NothingToRollBack,
     OverrideNeedsReason,
     ReleaseConflict,
-    UnknownTarget,
 )
 from deployment.models import Deployment, DeploymentChange
 from deployment.queries import ASSISTANT, latest_evaluation, settled_cases
@@ -21,21 +20,17 @@ from deployment.states import ChangeKind
 from labeling.actions.case import settle_case, start_training
 from labeling.models import Project, User
 from labeling.states import CaseState
+from training.actions.catalog import ensure_bundled_base_model
 from training.models import BaseModel, Evaluation, TunedModel
 from training.queries import passes
 
 
 def ensure_deployment(*, project: Project) -> Deployment:
-    """Return the project's deployment "assistant"; a new one answers with the catalog's default base model.
-
-    Raises UnknownTarget when the catalog is empty.
-    """
+    """Return the project's deployment "assistant"; a new one answers with the catalog's default base model."""
     existing = Deployment.objects.select_related("live_model", "base_model").filter(project=project, name=ASSISTANT)
     if deployment := existing.first():
         return deployment
-    base_model = BaseModel.objects.order_by("-is_default", "pk").first()
-    if base_model is None:
-        raise UnknownTarget(_("There is no base model yet. Prepare one, and the assistant can answer."))
+    base_model = BaseModel.objects.order_by("-is_default", "pk").first() or ensure_bundled_base_model()
     try:
         with transaction.atomic():
             deployment = Deployment.objects.create(project=project, name=ASSISTANT, base_model=base_model)

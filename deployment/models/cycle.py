@@ -1,7 +1,7 @@
 from django.db import models
 
 from deployment.models.release import DeploymentChange
-from deployment.states import CYCLE_ENDED, CycleState
+from deployment.states import CYCLE_ENDED, CycleState, StopCode
 from labeling.models import Membership, Project, User
 from training.models import DatasetVersion, Evaluation, Job
 
@@ -46,3 +46,9 @@ class Cycle(models.Model):
     @property
     def has_ended(self) -> bool:
         return self.state in CYCLE_ENDED
+
+    @property
+    def stop_sentence(self) -> str:
+        """Why it stopped, in the reader's language; `stop_reason` has the details. Empty for one that did not stop."""
+        code = self.summary.get("stop_code")
+        return str(StopCode(code).label) if code in StopCode.values else ""

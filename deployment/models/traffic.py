@@ -65,3 +65,8 @@ class Completion(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [models.Index(fields=["project", "created_at"], name="completion_log")]
+
+    @property
+    def question(self) -> str:
+        """The last turn of the prompt."""
+        return self.messages[-1]["content"] if self.messages else ""

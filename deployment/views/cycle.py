@@ -1,0 +1,70 @@
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from common.htmx import STOP_POLLING, render_page
+from common.pagination import paginate
+from deployment.actions.cycle import cancel_cycle, start_cycle
+from deployment.actions.errors import CycleAtWork, CycleEnded
+from deployment.models import Cycle
+from deployment.queries import cycle_steps, cycles_at_work
+from labeling.queries import require_member
+from labeling.states import Role
+from training.queries import unfrozen_examples
+
+
+@require_GET
+@login_required
+def index(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    rows = Cycle.objects.visible_to(membership).select_related("dataset_version", "job", "started_by")
+    context = {
+        "page": paginate(request, rows),
+        "at_work": cycles_at_work(membership.project).first(),
+        "n_new": unfrozen_examples(membership.project).count(),
+    }
+    return render_page(request, "deployment/cycle_list.html", context)
+
+
+@require_GET
+@login_required
+def show(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The story of one cycle; its piece is polled while it is at work, and tells htmx when to stop."""
+    membership = require_member(request, slug, Role.ADMIN)
+    rows = Cycle.objects.visible_to(membership).select_related(
+        "project", "dataset_version", "job__tuned_model", "evaluation__baseline", "change", "started_by"
+    )
+    cycle = get_object_or_404(rows, number=number)
+    is_poll = bool(request.htmx) and cycle.has_ended  # type: ignore[attr-defined]
+    context = {"cycle": cycle, "steps": cycle_steps(cycle)}
+    status = STOP_POLLING if is_poll else 200
+    return render_page(request, "deployment/cycle_show.html", context, fragment="deployment/_cycle.html", status=status)
+
+
+@require_POST
+@login_required
+def start(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    try:
+        cycle = start_cycle(project=membership.project, by=membership.user)
+    except CycleAtWork as error:
+        messages.info(request, str(error))
+        cycle = error.cycle
+    return redirect("deployment-cycle-show", slug, cycle.number)
+
+
+@require_POST
+@login_required
+def cancel(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    cycle = get_object_or_404(Cycle.objects.visible_to(membership), number=number)
+    try:
+        cancel_cycle(cycle=cycle, by=membership.user)
+    except CycleEnded as error:
+        messages.info(request, str(error))
+    else:
+        messages.success(request, _("The cycle is stopped. No example is lost."))
+    return redirect("deployment-cycle-show", slug, number)

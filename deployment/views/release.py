@@ -1,0 +1,119 @@
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from common.htmx import render_page
+from deployment import engine
+from deployment.actions.errors import (
+    DeploymentError,
+    EngineError,
+    NothingToRollBack,
+    OverrideNeedsReason,
+)
+from deployment.actions.release import deploy_model, ensure_deployment, previous_model, roll_back
+from deployment.forms import DeployForm, RollBackForm
+from deployment.models import Cycle, Deployment
+from deployment.queries import candidates, cycles_at_work, week_of_traffic
+from labeling.models import Membership
+from labeling.queries import require_member
+from labeling.states import Role
+
+N_CHANGES = 50
+
+
+@require_GET
+@login_required
+def show(request: HttpRequest, slug: str) -> HttpResponse:
+    """What is live, what could be, and how it came to be so."""
+    return _page(request, require_member(request, slug, Role.ADMIN))
+
+
+@require_POST
+@login_required
+def deploy(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    form = DeployForm(request.POST, project=membership.project)
+    if not form.is_valid():
+        return _page(request, membership, problem=_("Choose a model of this project."), status=422)
+    model, reason = form.cleaned_data["model"], form.cleaned_data["reason"]
+    try:
+        deployment = ensure_deployment(project=membership.project)
+        deploy_model(deployment=deployment, model=model, by=membership.user, reason=reason)
+    except OverrideNeedsReason as error:
+        return _page(request, membership, problem=str(error), problem_pk=model.pk, status=422)
+    except DeploymentError as error:
+        return _page(request, membership, problem=str(error), status=409)
+    messages.success(request, _("%(model)s is live.") % {"model": model.name})
+    return redirect("deployment-release-show", slug)
+
+
+@require_POST
+@login_required
+def back(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    form = RollBackForm(request.POST)
+    deployment = ensure_deployment(project=membership.project)
+    if not form.is_valid() or form.cleaned_data["live"] != deployment.live_model_id:
+        problem = _("The deployment has changed since you opened the page. Look at it again, then decide.")
+        return _page(request, membership, problem=problem, status=409)
+    try:
+        roll_back(deployment=deployment, by=membership.user)
+    except DeploymentError as error:
+        return _page(request, membership, problem=str(error), status=409)
+    messages.success(request, _("%(model)s is live again.") % {"model": deployment.live_name})
+    return redirect("deployment-release-show", slug)
+
+
+@require_GET
+@login_required
+def summary(request: HttpRequest, slug: str) -> HttpResponse:
+    """A piece for the admin's home page: what is live, the last cycle, the last days."""
+    membership = require_member(request, slug, Role.ADMIN)
+    project = membership.project
+    context = {
+        "deployment": Deployment.objects.select_related("live_model", "base_model").filter(project=project).first(),
+        "cycle": Cycle.objects.filter(project=project).select_related("job", "dataset_version").first(),
+        "at_work": cycles_at_work(project).exists(),
+        "traffic": week_of_traffic(project),
+    }
+    return render_page(request, "deployment/project_summary.html", context, fragment="deployment/_summary.html")
+
+
+def _page(
+    request: HttpRequest, membership: Membership, *, problem: str = "", problem_pk: int | None = None, status: int = 200
+) -> HttpResponse:
+    project = membership.project
+    deployment = ensure_deployment(project=project)
+    rows = deployment.changes.select_related("from_model", "to_model", "by", "evaluation").prefetch_related("cycles")
+    changes = list(rows[:N_CHANGES])
+    context = {
+        "problem": problem,
+        "problem_pk": problem_pk,
+        "deployment": deployment,
+        "changes": changes,
+        "current": changes[0] if changes else None,
+        "candidates": candidates(project),
+        "engine_state": _engine_state(deployment),
+        "can_roll_back": _can_roll_back(deployment),
+    }
+    return render_page(request, "deployment/release_show.html", context, status=status)
+
+
+def _can_roll_back(deployment: Deployment) -> bool:
+    try:
+        previous_model(deployment)
+    except NothingToRollBack:
+        return False
+    return True
+
+
+def _engine_state(deployment: Deployment) -> str:
+    """Return how the engine holds the live model: ready, loading, failed, missing (loaded with the next request) or away."""
+    try:
+        models = engine.read_health().get("models", [])
+    except EngineError:
+        return "away"
+    return next((str(model["state"]) for model in models if model["name"] == deployment.live_name), "missing")
