@@ -3,7 +3,9 @@
 import torch
 from transformers.cache_utils import Cache
 
-LENGTH_STEP = 128
+# Attention adds up over blocks of this many columns on a CPU. A row that always reads whole blocks gets the same sums,
+# bit for bit, however long the rows beside it are.
+BLOCK = 512
 
 
 class SlotCache(Cache):
@@ -35,7 +37,7 @@ class SlotCache(Cache):
             self.n_slots = max(n_slots, 2 * self.n_slots)
         if n_columns > self.n_columns:
             wanted = max(n_columns, self.n_columns * 3 // 2)
-            self.n_columns = -(-wanted // LENGTH_STEP) * LENGTH_STEP
+            self.n_columns = round_up(wanted)
         for tensors in (self._keys, self._values):
             for i, old in enumerate(tensors):
                 new = self._zeros(old, *old.shape[2:])
@@ -99,3 +101,8 @@ class SlotCache(Cache):
     def _zeros(self, like: torch.Tensor, n_heads: int, size: int) -> torch.Tensor:
         """Zeros, not fresh memory: what lies behind a mask is multiplied by 0, which NaN would survive."""
         return like.new_zeros(self.n_slots, self.n_columns, n_heads, size)
+
+
+def round_up(n_columns: int) -> int:
+    """To whole blocks."""
+    return -(-n_columns // BLOCK) * BLOCK

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ml.data import Message, encode_prompt
-from ml.engine_cache import SlotCache
+from ml.engine_cache import SlotCache, round_up
 from ml.engine_sampling import Sampler, Sampling
 from ml.engine_text import TextStream
 from ml.errors import DataError, MlError, NoMemoryError
@@ -204,6 +204,8 @@ class BatchedModel:
         rows = self.rows[:n_rows]
         end = 1 + max(row.n_stored for row in rows)
         self._cache.reserve(n_slots=n_rows, n_columns=end)
+        if any(row.generation.sampling.is_repeatable for row in answering):
+            end = round_up(end)
         positions = torch.tensor([[row.n_stored] for row in rows], device=self.model.device)
         self._cache.place(first=0, positions=positions, end=end)
         logits = self._forward(
@@ -288,19 +290,29 @@ class BatchedModel:
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose bf16 weights lie in the order that the processor's kernels want, not reordered each call."""
+    """A linear layer whose bf16 weights lie in the order that the processor's kernels want, not reordered each call.
+
+    A row's result does not depend on how many rows are computed with it, bit for bit.
+    """
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
         self.bias = linear.bias
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        # oneDNN adds up the products of a single long row in another order than those of several rows.
+        self._must_pair = linear.in_features > 1024
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self._must_pair and x.numel() == x.shape[-1]:
+            return self._multiply(torch.cat([x, x]))[: x.shape[0]]
+        return self._multiply(x)
+
+    def _multiply(self, x: torch.Tensor) -> torch.Tensor:
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
 
 def pack_linears(model: nn.Module) -> None:
-    """Replace every linear layer of a bf16 model on a CPU by a packed one; the results stay bit for bit the same."""
+    """Replace every linear layer of a bf16 model on a CPU by a packed one; the results stay the same."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:

@@ -17,6 +17,11 @@ class Sampling:
     top_k: int = 0
     seed: int | None = None
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the same request has to give the same answer."""
+        return self.temperature == 0 or self.seed is not None
+
 
 @dataclass
 class Sampler:
