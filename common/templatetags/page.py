@@ -56,7 +56,7 @@ def state_pill(state: str, label: str = "") -> SafeString:
 def when(at: datetime | None) -> SafeString:
     """Render a time as words ("3 hours ago") with the exact moment as its title; a dash for None."""
     if at is None:
-        return format_html("–")
+        return mark_safe("–")
     exact = date_format(timezone.localtime(at), "DATETIME_FORMAT")
     seconds = (timezone.now() - at).total_seconds()
     words = _("just now") if 0 <= seconds < 60 else _("%(time)s ago") % {"time": timesince(at, depth=1)}
