@@ -1,6 +1,7 @@
 """Reads of training that several callers share."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet
@@ -49,13 +50,14 @@ def sources(version: DatasetVersion) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def export_lines(version: DatasetVersion, *, split: str = "") -> Iterator[str]:
-    """Yield the version as OpenAI chat JSONL, a line a row. The same version always gives the same bytes."""
+def export_chunks(version: DatasetVersion, *, split: str = "", n_rows: int = 200) -> Iterator[str]:
+    """Yield the version as OpenAI chat JSONL, some rows at a time. The same version always gives the same bytes."""
     rows = version.rows.order_by("position")
     if split:
         rows = rows.filter(split=split)
-    for messages in rows.values_list("messages", flat=True).iterator(chunk_size=500):
-        yield canonical_json({"messages": messages}) + "\n"
+    messages = rows.values_list("messages", flat=True).iterator(chunk_size=n_rows)
+    while chunk := "".join(canonical_json({"messages": each}) + "\n" for each in islice(messages, n_rows)):
+        yield chunk
 
 
 def unfrozen_examples(project: Project) -> "QuerySet[Example]":
@@ -106,7 +108,10 @@ def passes(evaluation: Evaluation) -> bool:
 
 def case_results(evaluation: Evaluation) -> dict[str, EvaluationResult]:
     """Return the outcomes of suite `regression` by row id."""
-    return {result.row_id: result for result in evaluation.results.filter(suite=Suite.REGRESSION).order_by("pk")}
+    return {
+        result.row_id: result
+        for result in evaluation.results.filter(suite=Suite.REGRESSION).select_related("test").order_by("pk")
+    }
 
 
 def probe_counts(evaluation: Evaluation) -> dict[str, tuple[int, int]]:

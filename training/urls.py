@@ -1,1 +1,25 @@
-urlpatterns: list = []
+from django.urls import include, path
+
+from training.views import dataset, evaluation, job, model, project
+
+project_urls = [
+    path("training/summary/", project.project_summary, name="training-project-summary"),
+    path("datasets/", dataset.dataset_list, name="training-dataset-list"),
+    path("datasets/freeze/", dataset.dataset_create, name="training-dataset-create"),
+    path("datasets/<int:number>/", dataset.dataset_show, name="training-dataset-show"),
+    path("datasets/<int:number>/download/", dataset.dataset_download, name="training-dataset-download"),
+    path("jobs/", job.job_list, name="training-job-list"),
+    path("jobs/new/", job.job_create, name="training-job-create"),
+    path("jobs/<slug:key>/", job.job_show, name="training-job-show"),
+    path("jobs/<slug:key>/events/", job.job_stream, name="training-job-stream"),
+    path("jobs/<slug:key>/cancel/", job.job_cancel, name="training-job-cancel"),
+    path("jobs/<slug:key>/pause/", job.job_pause, name="training-job-pause"),
+    path("jobs/<slug:key>/resume/", job.job_resume, name="training-job-resume"),
+    path("models/", model.model_list, name="training-model-list"),
+    path("evaluations/", evaluation.evaluation_list, name="training-evaluation-list"),
+    path("evaluations/new/", evaluation.evaluation_create, name="training-evaluation-create"),
+    path("evaluations/<slug:key>/", evaluation.evaluation_show, name="training-evaluation-show"),
+    path("evaluations/<slug:key>/cancel/", evaluation.evaluation_cancel, name="training-evaluation-cancel"),
+]
+
+urlpatterns = [path("p/<slug:slug>/", include(project_urls))]

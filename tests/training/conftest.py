@@ -1,8 +1,11 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from labeling.models import Example, Project
 from labeling.states import ExampleKind
@@ -60,6 +63,18 @@ def while_running(monkeypatch) -> Callable[[Callable[[], None]], list[runner.Chi
         return children
 
     return plan
+
+
+@pytest.fixture
+def count_queries() -> Callable[[Callable[[], Any]], tuple[Any, int]]:
+    """Return what a call returns, and how many queries it took."""
+
+    def count(call: Callable[[], Any]) -> tuple[Any, int]:
+        with CaptureQueriesContext(connection) as queries:
+            value = call()
+        return value, len(queries)
+
+    return count
 
 
 def make_demonstration(project: Project, question: str, answer: str = "It depends.") -> Example:

@@ -17,7 +17,7 @@ from tests.training.conftest import make_correction, make_demonstration
 from training.actions.dataset import FrozenRow, assign_splits, freeze_dataset, opening
 from training.actions.errors import LeakedProbe, NothingToFreeze
 from training.models import DatasetRow, DatasetVersion
-from training.queries import export_lines, gone_rows, new_rows, sources, unfrozen_examples
+from training.queries import export_chunks, gone_rows, new_rows, sources, unfrozen_examples
 from training.states import Split
 
 
@@ -146,16 +146,17 @@ def test_the_export_is_openai_chat_lines_and_always_the_same_bytes(project, char
     for n in range(25):
         make_demonstration(project, f"Wie heißt „{n}“ auf 中文?\nBitte.", answer="\u2028 ja")
     version = freeze_dataset(project=project)
-    text = "".join(export_lines(version))
+    text = "".join(export_chunks(version))
     lines = [json.loads(line) for line in text.split("\n")[:-1]]
     assert [line["messages"] for line in lines] == [r.messages for r in version.rows.all()]
     assert all(set(line) == {"messages"} for line in lines)
     other = charlie.memberships.get().project
     for n in reversed(range(25)):
         make_demonstration(other, f"Wie heißt „{n}“ auf 中文?\nBitte.", answer="\u2028 ja")
-    again = "".join(export_lines(freeze_dataset(project=other)))
+    again = "".join(export_chunks(freeze_dataset(project=other)))
     assert hashlib.sha256(text.encode()).digest() == hashlib.sha256(again.encode()).digest()
-    assert len(list(export_lines(version, split=Split.TRAIN))) == version.n_train
+    assert "".join(export_chunks(version, n_rows=2)) == text
+    assert "".join(export_chunks(version, split=Split.TRAIN)).count("\n") == version.n_train
 
 
 def test_sources_and_what_waits_for_the_next_version(project) -> None:

@@ -1,0 +1,239 @@
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from common.htmx import STOP_POLLING, render_page
+from common.pagination import paginate
+from labeling.models import Membership
+from labeling.queries import require_member
+from labeling.states import Role
+from training.actions.errors import NotPossible
+from training.actions.evaluation import cancel_evaluation, request_evaluation
+from training.models import Evaluation, TunedModel
+from training.queries import case_results, measures, passes, probe_counts
+from training.states import EvaluationState, GateRule
+
+AT_WORK = (EvaluationState.QUEUED, EvaluationState.RUNNING)
+N_CASES_SHOWN = 20
+
+
+@require_GET
+@login_required
+def evaluation_list(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.REVIEWER)
+    evaluations = Evaluation.objects.visible_to(membership).select_related(
+        "base_model", "tuned_model", "baseline__base_model", "baseline__tuned_model"
+    )
+    page = paginate(request, evaluations)
+    rows = [
+        {"evaluation": row, "passes": passes(row), "baseline_name": row.baseline.model_name if row.baseline else ""}
+        for row in page
+    ]
+    return render_page(request, "training/evaluation_list.html", {"page": page, "rows": rows})
+
+
+@require_POST
+@login_required
+def evaluation_create(request: HttpRequest, slug: str) -> HttpResponse:
+    """Measure a model against the suites as they stand, compared with its base model."""
+    membership = require_member(request, slug, Role.ADMIN)
+    name = request.POST.get("model", "")
+    model = get_object_or_404(TunedModel.objects.visible_to(membership).select_related("base_model"), name=name)
+    project, by = membership.project, membership.user
+    baseline = request_evaluation(project=project, base_model=model.base_model, by=by)
+    evaluation = request_evaluation(
+        project=project, base_model=model.base_model, tuned_model=model, baseline=baseline, by=by
+    )
+    return redirect("training-evaluation-show", slug, evaluation.key)
+
+
+@require_POST
+@login_required
+def evaluation_cancel(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    try:
+        cancel_evaluation(evaluation=_find(membership, key), by=membership.user)
+    except NotPossible as error:
+        messages.error(request, str(error))
+    return redirect("training-evaluation-show", slug, key)
+
+
+@require_GET
+@login_required
+def evaluation_show(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    """The candidate against the live model; to htmx the progress, or the filtered cases of a finished one."""
+    membership = require_member(request, slug, Role.REVIEWER)
+    evaluation = _find(membership, key)
+    is_waiting = _is_waiting(evaluation)
+    context: dict[str, Any] = {"evaluation": evaluation, "is_waiting": is_waiting, "verdict": _verdict(evaluation)}
+    if evaluation.state != EvaluationState.SUCCEEDED:
+        fragment = "training/_evaluation_progress.html"
+    else:
+        fragment = "training/_evaluation_cases.html" if "cases" in request.GET else "training/_evaluation_result.html"
+        context |= _comparison(request, evaluation)
+    is_last = bool(request.htmx) and not is_waiting and "cases" not in request.GET  # type: ignore[attr-defined]
+    status = STOP_POLLING if is_last else 200
+    return render_page(request, "training/evaluation_show.html", context, fragment=fragment, status=status)
+
+
+def _find(membership: Membership, key: str) -> Evaluation:
+    evaluations = Evaluation.objects.visible_to(membership).select_related(
+        "base_model", "tuned_model", "dataset_version", "baseline__base_model", "baseline__tuned_model"
+    )
+    return get_object_or_404(evaluations, key=key)
+
+
+def _is_waiting(evaluation: Evaluation) -> bool:
+    """Whether something is still to come: its own measures, or those of the model that it is compared with."""
+    baseline = evaluation.baseline
+    own_is_done = evaluation.state == EvaluationState.SUCCEEDED
+    return evaluation.state in AT_WORK or bool(own_is_done and baseline and baseline.state in AT_WORK)
+
+
+def _verdict(evaluation: Evaluation) -> dict[str, str]:
+    """Return `tone` (ok, bad or plain) and `text`, a sentence."""
+    baseline = evaluation.baseline
+    if evaluation.state in AT_WORK:
+        return {"tone": "", "text": _("The model is being measured.")}
+    if evaluation.state != EvaluationState.SUCCEEDED:
+        return {"tone": "bad", "text": _("The model could not be measured.")}
+    if baseline is None:
+        return {"tone": "", "text": _("Measured by itself: there is no model to compare it with.")}
+    if not evaluation.gate and baseline.state in AT_WORK:
+        return {"tone": "", "text": _("The model is measured; the live model, for the comparison, is not yet.")}
+    if passes(evaluation):
+        return {"tone": "ok", "text": _("The candidate passes every rule of the gate: it may go live.")}
+    if not evaluation.gate:
+        return {"tone": "", "text": _("Nothing was there to be judged: no case, no unrelated prompt.")}
+    n_failed = sum(not rule["passed"] for rule in evaluation.gate)
+    text = ngettext(
+        "The candidate is held back by %(n)d rule of the gate.",
+        "The candidate is held back by %(n)d rules of the gate.",
+        n_failed,
+    )
+    return {"tone": "bad", "text": text % {"n": n_failed}}
+
+
+def _comparison(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
+    baseline = evaluation.baseline
+    if baseline is not None and baseline.state != EvaluationState.SUCCEEDED:
+        baseline = None
+    cases = _cases(evaluation, baseline)
+    groups = _groups(baseline is not None)
+    counts = {name: sum(case["group"] == name for case in cases) for name in groups}
+    chosen = request.GET.get("cases", "")
+    shown = [case for case in cases if case["group"] == chosen] if chosen in groups else cases
+    tabs = [{"name": name, "label": label, "n": counts[name]} for name, label in groups.items()]
+    return {
+        "compared": baseline,
+        "measures": _measure_rows(measures(evaluation)),
+        "rules": [_rule(rule) for rule in evaluation.gate],
+        "tabs": [{"name": "all", "label": _("All"), "n": len(cases)}, *tabs],
+        "tab": chosen if chosen in groups else "all",
+        "page": Paginator(shown, N_CASES_SHOWN).get_page(request.GET.get("page")),
+    }
+
+
+def _groups(is_compared: bool) -> dict[str, str]:
+    if not is_compared:
+        return {"wrong": _("Wrong"), "right": _("Right")}
+    return {
+        "broken": _("Newly broken"),
+        "still_wrong": _("Still wrong"),
+        "fixed": _("Fixed"),
+        "kept": _("Right before and after"),
+    }
+
+
+def _cases(evaluation: Evaluation, baseline: Evaluation | None) -> list[dict[str, Any]]:
+    """Return the cases with both answers, the worst group first."""
+    before, probes = case_results(baseline) if baseline else {}, probe_counts(evaluation)
+    labels = _groups(baseline is not None)
+    cases = []
+    for row_id, after in case_results(evaluation).items():
+        old = before.get(row_id)
+        if baseline is None:
+            group = "right" if after.is_right else "wrong"
+        elif after.is_right:
+            group = "kept" if old and old.is_right else "fixed"
+        else:
+            group = "broken" if old and old.is_right else "still_wrong"
+        cases.append(
+            {
+                "after": after,
+                "before": old,
+                "group": group,
+                "label": labels[group],
+                "probes": probes.get(row_id),
+                "faults": [] if after.is_right else _faults(after.data),
+            }
+        )
+    order = list(labels)
+    return sorted(cases, key=lambda case: (order.index(case["group"]), case["after"].pk))
+
+
+def _faults(line: dict[str, Any]) -> list[str]:
+    """Return why an answer does not count as right, a sentence each."""
+    faults = []
+    if line.get("logprob_chosen", 0) <= line.get("logprob_rejected", 0):
+        faults.append(_("The wrong output is still as likely as the correction, or likelier."))
+    if line.get("chrf_chosen", 0) <= line.get("chrf_rejected", 0):
+        faults.append(_("The answer reads no closer to the correction than to the wrong output."))
+    if not all(check["passed"] for check in line.get("checks", [])):
+        faults.append(_("A check fails."))
+    return faults
+
+
+def _measure_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the lines of the table: label, what it counts, live and candidate; shares apart from losses."""
+    return [
+        {
+            "label": _("Efficacy"),
+            "hint": ngettext("of %(n)d case", "of %(n)d cases", found["n_cases"]) % {"n": found["n_cases"]},
+            "before": found["efficacy_before"],
+            "after": found["efficacy_after"],
+            "is_share": True,
+        },
+        {
+            "label": _("Generalisation"),
+            "hint": ngettext("of %(n)d probe", "of %(n)d probes", found["n_probes"]) % {"n": found["n_probes"]},
+            "before": found["generalisation_before"],
+            "after": found["generalisation_after"],
+            "is_share": True,
+        },
+        {
+            "label": _("Stop rate"),
+            "hint": _("answers that end by themselves"),
+            "before": found["stop_rate_before"],
+            "after": found["stop_rate_after"],
+            "is_share": True,
+        },
+        {
+            "label": _("Held-out loss"),
+            "hint": ngettext("on %(n)d demonstration", "on %(n)d demonstrations", found["n_held_out"])
+            % {"n": found["n_held_out"]},
+            "before": found["held_out_loss_before"],
+            "after": found["held_out_loss_after"],
+        },
+        {
+            "label": _("Specificity drift"),
+            "hint": ngettext("on %(n)d unrelated prompt", "on %(n)d unrelated prompts", found["n_unrelated"])
+            % {"n": found["n_unrelated"]},
+            "before": None,
+            "after": found["specificity_drift"],
+            "is_drift": True,
+        },
+    ]
+
+
+def _rule(rule: dict[str, Any]) -> dict[str, Any]:
+    name = GateRule(rule["name"])
+    is_ceiling = name in (GateRule.BROKEN, GateRule.DRIFT)
+    return {**rule, "label": name.label, "is_ceiling": is_ceiling}

@@ -1,0 +1,191 @@
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from common.htmx import STOP_POLLING, render_page
+from common.pagination import paginate
+from labeling.models import Membership
+from labeling.queries import require_member
+from labeling.states import Role
+from training.actions.catalog import ensure_bundled_base_model
+from training.actions.dataset import freeze_dataset
+from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, NotPossible
+from training.actions.job import cancel_job, create_job, pause_job, resume_job
+from training.charts import line_chart
+from training.forms import JobForm
+from training.models import Event, Job
+from training.queries import loss_points, newest_model, unfrozen_examples
+from training.states import ErrorKind, JobState
+
+AT_WORK = (JobState.VALIDATING_FILES, JobState.QUEUED, JobState.RUNNING)
+N_EVENTS_SHOWN = 200
+STREAM_POLL_S = 0.5
+KEEP_ALIVE_S = 15.0
+
+
+@require_GET
+@login_required
+def job_list(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    jobs = Job.objects.visible_to(membership).select_related("dataset_version", "base_model", "tuned_model")
+    return render_page(request, "training/job_list.html", {"page": paginate(request, jobs)})
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def job_create(request: HttpRequest, slug: str) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    base_model = ensure_bundled_base_model()
+    initial = {"base_model": base_model, "suffix": slug, "dataset_version": request.GET.get("dataset_version", "")}
+    form = JobForm(request.POST if request.method == "POST" else None, project=membership.project, initial=initial)
+    if form.is_bound and form.is_valid():
+        job = _create(form, membership)
+        if job is not None:
+            return redirect("training-job-show", slug, job.key)
+    context = {"form": form, "n_unfrozen": unfrozen_examples(membership.project).count()}
+    return render_page(
+        request,
+        "training/job_create.html",
+        context,
+        fragment="training/_job_form.html",
+        status=422 if form.is_bound else 200,
+    )
+
+
+@require_GET
+@login_required
+def job_show(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    """The job's page; to htmx its live piece, which is asked for until the job rests."""
+    membership = require_member(request, slug, Role.ADMIN)
+    job = _find(membership, key)
+    is_last = bool(request.htmx) and job.state not in AT_WORK  # type: ignore[attr-defined]
+    status = STOP_POLLING if is_last else 200
+    return render_page(request, "training/job_show.html", _page(job), fragment="training/_job_live.html", status=status)
+
+
+@require_POST
+@login_required
+def job_cancel(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    return _act(request, slug, key, cancel_job)
+
+
+@require_POST
+@login_required
+def job_pause(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    return _act(request, slug, key, pause_job)
+
+
+@require_POST
+@login_required
+def job_resume(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    return _act(request, slug, key, resume_job)
+
+
+@require_GET
+@login_required
+async def job_stream(request: HttpRequest, slug: str, key: str) -> StreamingHttpResponse:
+    """The job's events as server-sent events, whose ids are the events' numbers.
+
+    A browser that lost the connection goes on from the number that it saw last. The stream ends with an event `end`
+    when the job has ended.
+    """
+    membership = await sync_to_async(require_member)(request, slug, Role.ADMIN)
+    job = await sync_to_async(_find)(membership, key)
+    seen = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
+    response = StreamingHttpResponse(
+        _events(job, after=int(seen) if seen.isdecimal() else 0), content_type="text/event-stream"
+    )
+    response["Cache-Control"] = "no-cache"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _events(job: Job, *, after: int) -> AsyncIterator[str]:
+    yield "retry: 2000\n\n"
+    said_at = time.monotonic()
+    while True:
+        # The state is read before the events: what a job said before it ended is never missed.
+        await job.arefresh_from_db(fields=["state"])
+        async for event in Event.objects.filter(job=job, number__gt=after).order_by("number"):
+            after, said_at = event.number, time.monotonic()
+            data = {"number": event.number, "code": event.code, "at": event.at.isoformat(), "data": event.data}
+            yield f"id: {event.number}\ndata: {json.dumps(data)}\n\n"
+        if job.has_ended:
+            yield f"event: end\ndata: {job.state}\n\n"
+            return
+        if time.monotonic() - said_at > KEEP_ALIVE_S:
+            said_at = time.monotonic()
+            yield ": still there\n\n"
+        await asyncio.sleep(STREAM_POLL_S)
+
+
+def _find(membership: Membership, key: str) -> Job:
+    jobs = Job.objects.visible_to(membership).select_related("dataset_version", "base_model", "created_by")
+    return get_object_or_404(jobs, key=key)
+
+
+def _act(request: HttpRequest, slug: str, key: str, action: Callable[..., None]) -> HttpResponse:
+    membership = require_member(request, slug, Role.ADMIN)
+    job = _find(membership, key)
+    try:
+        action(job=job, by=membership.user)
+    except NotPossible as error:
+        messages.error(request, str(error))
+    return redirect("training-job-show", slug, key)
+
+
+def _create(form: JobForm, membership: Membership) -> Job | None:
+    """Create the job that the form asks for; what is refused goes into the form's errors."""
+    values = form.cleaned_data
+    newest = newest_model(membership.project)
+    try:
+        version = values["dataset_version"] or freeze_dataset(project=membership.project, by=membership.user)
+        return create_job(
+            dataset_version=version,
+            base_model=values["base_model"],
+            suffix=values["suffix"],
+            hyperparameters=form.hyperparameters(),
+            by=membership.user,
+            known_version=newest.job.dataset_version if newest else None,
+        )
+    except (NothingToFreeze, LeakedProbe) as error:
+        form.add_error("dataset_version", str(error))
+    except JobRefused as error:
+        form.add_error(error.field, str(error))
+    return None
+
+
+def _page(job: Job) -> dict[str, Any]:
+    points = loss_points(job)
+    valid = [(point["step"], point["valid_loss"]) for point in points if point.get("valid_loss") is not None]
+    started = job.events.filter(code="started").order_by("number").first()
+    found = job.result or (started.data if started else {})
+    reasons = found.get("auto") or {}
+    n_events = job.events.count()
+    return {
+        "job": job,
+        "model": getattr(job, "tuned_model", None),
+        "is_at_work": job.state in AT_WORK,
+        "is_stopping": job.state == JobState.RUNNING and job.cancel_requested_at is not None,
+        "latest": points[-1] if points else {},
+        "chart": line_chart([(_("Training"), [(p["step"], p["loss"]) for p in points]), (_("Validation"), valid)]),
+        "points": points[-100:],
+        "hyperparameters": [
+            {"name": name, "value": value, "reason": reasons.get(name, "")}
+            for name, value in (found.get("hyperparameters") or {}).items()
+        ],
+        "events": job.events.order_by("-number")[:N_EVENTS_SHOWN],
+        "n_events": n_events,
+        "n_events_hidden": max(0, n_events - N_EVENTS_SHOWN),
+        "advice": ErrorKind(job.error_kind).label if job.error_kind in ErrorKind.values else "",
+    }
