@@ -123,7 +123,7 @@ def test_a_running_job_shows_its_numbers_and_polls(sign_in, job, alice) -> None:
         'hx-trigger="every 2s, refresh"',
     ):
         assert shown in text
-    assert f'data-stream="{url("stream", job)}?after=6"' in text
+    assert f'data-stream="{url("stream", job)}?after=7"' in text
     assert text.count("<polyline") == 2
     assert url("cancel", job) in text
 

@@ -33,7 +33,13 @@ def evaluation_list(request: HttpRequest, slug: str) -> HttpResponse:
     )
     page = paginate(request, evaluations)
     rows = [
-        {"evaluation": row, "passes": passes(row), "baseline_name": row.baseline.model_name if row.baseline else ""}
+        {
+            "evaluation": row,
+            "passes": passes(row),
+            "baseline_name": row.baseline.model_name if row.baseline else "",
+            "efficacy": row.metrics.get("efficacy"),
+            "generalisation": row.metrics.get("generalisation"),
+        }
         for row in page
     ]
     return render_page(request, "training/evaluation_list.html", {"page": page, "rows": rows})
