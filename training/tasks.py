@@ -1,7 +1,7 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 
 from training.models import Evaluation, Job
 
@@ -34,3 +34,11 @@ def sweep() -> None:
 def sweep_at_start(**kwargs: Any) -> None:
     """A worker that starts may follow one that was killed: look at once, not only with the next beat."""
     sweep.delay()
+
+
+@worker_shutting_down.connect
+def leave_at_once(**kwargs: Any) -> None:
+    """A worker that is to stop does not wait for hours of training: the run goes back to the queue and resumes later."""
+    from training.actions.runner import SHUTDOWN
+
+    SHUTDOWN.set()

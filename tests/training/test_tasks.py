@@ -1,7 +1,10 @@
-from celery.signals import worker_ready
+import threading
+
+from celery.signals import worker_ready, worker_shutting_down
 
 from tests.training.conftest import make_correction
 from training import tasks
+from training.actions import runner
 from training.actions.dataset import freeze_dataset
 from training.actions.evaluation import request_evaluation
 from training.actions.job import create_job
@@ -30,3 +33,25 @@ def test_a_worker_that_starts_looks_for_what_was_left(monkeypatch) -> None:
     monkeypatch.setattr(tasks.sweep, "delay", lambda: calls.append("sweep"))
     worker_ready.send(sender=None)
     assert calls == ["sweep"]
+
+
+def test_a_worker_that_leaves_puts_its_run_back_and_the_next_resumes(
+    project, base_model, trainer, while_running, monkeypatch
+) -> None:
+    trainer("wait")
+    monkeypatch.setattr(runner, "SHUTDOWN", threading.Event())
+    monkeypatch.setattr(runner, "GRACE_S", 0.01)
+    make_correction(project, "One?")
+    job = create_job(dataset_version=freeze_dataset(project=project))
+    while_running(lambda: worker_shutting_down.send(sender=None))
+    tasks.run_job(job.pk)
+    evaluation = request_evaluation(project=project, base_model=base_model)
+    tasks.run_evaluation(evaluation.pk)
+    job.refresh_from_db()
+    evaluation.refresh_from_db()
+    assert (job.state, evaluation.state) == (JobState.QUEUED, EvaluationState.QUEUED)
+    runner.SHUTDOWN.clear()
+    trainer("succeed")
+    tasks.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == JobState.SUCCEEDED

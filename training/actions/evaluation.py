@@ -202,6 +202,8 @@ def _follow(evaluation: Evaluation, child: runner.Child) -> str:
         if child.exit_code is None and row["cancel_requested_at"]:
             child.end()
             return EvaluationState.CANCELLED
+        if child.exit_code is None and runner.SHUTDOWN.is_set():
+            child.end(grace_s=runner.GRACE_S)
     return EvaluationState.RUNNING
 
 
@@ -226,7 +228,7 @@ def _finish(evaluation: Evaluation, child: runner.Child, state: str) -> None:
             _judge_where_ready(evaluation)
             for candidate in evaluation.candidates.filter(state=EvaluationState.SUCCEEDED, gate=[]):
                 _judge_where_ready(candidate)
-    elif runner.was_stopped(child) and evaluation.n_attempts < runner.MAX_ATTEMPTS:
+    elif runner.was_stopped(child, n_attempts=evaluation.n_attempts):
         change_state(evaluation, EvaluationState.QUEUED)
     else:
         _kind, message = runner.sort_error(child=child, result=result)

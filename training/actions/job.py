@@ -264,7 +264,7 @@ def _follow(job: Job, child: runner.Child) -> str:
         if child.exit_code is None and row["cancel_requested_at"]:
             child.end()
             return JobState.CANCELLED
-        if child.exit_code is None and state == JobState.PAUSED:
+        if child.exit_code is None and (state == JobState.PAUSED or runner.SHUTDOWN.is_set()):
             child.end(grace_s=runner.GRACE_S)
     _record(job, tail.read())
     return state
@@ -313,7 +313,7 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
             model = _register(job)
             change_state(job, JobState.SUCCEEDED, result=result, remaining_s=0, finished_at=now, reason=model.name)
         runner.remove_checkpoints(job.run_dir)
-    elif runner.was_stopped(child) and job.n_attempts < runner.MAX_ATTEMPTS:
+    elif runner.was_stopped(child, n_attempts=job.n_attempts):
         change_state(job, JobState.QUEUED, reason="stopped")
     else:
         kind, message = runner.sort_error(child=child, result=result)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ EXIT_STOPPED = 143
 PID_FILE = "child.pid"
 LOG_FILE = "output.log"
 RESOURCES_DIR = settings.BASE_DIR / "ml" / "resources"
+# Set when this worker is asked to leave: what runs goes back to the queue instead of being waited for.
+SHUTDOWN = threading.Event()
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -180,9 +183,11 @@ def stop_leftover(run_dir: Path) -> None:
             time.sleep(0.02)
 
 
-def was_stopped(child: Child) -> bool:
-    """Whether the child ended because it was told to, by somebody else than its worker."""
-    return child.exit_code in (EXIT_STOPPED, -signal.SIGTERM)
+def was_stopped(child: Child, *, n_attempts: int) -> bool:
+    """Whether the run is to go on later: its worker leaves, or somebody else ended it, which is borne a few times."""
+    if SHUTDOWN.is_set():
+        return True
+    return child.exit_code in (EXIT_STOPPED, -signal.SIGTERM) and n_attempts < MAX_ATTEMPTS
 
 
 def sort_error(*, child: Child, result: dict[str, Any]) -> tuple[str, str]:
