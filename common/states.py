@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from common.models import Transition
 
-Moves = Mapping[str, Set[str]]
+Moves = Mapping[Any, Set[Any]]  # a Mapping is invariant in its keys: members of a TextChoices are no str there
 
 
 class StateError(Exception):

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet, TextField
@@ -24,6 +24,8 @@ from labeling.models import (
     User,
 )
 from labeling.states import CaseState, Role, SubmissionState, TaskState
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 def require_member(request: HttpRequest, slug: str, role: Role = Role.CONTRACTOR) -> Membership:
@@ -71,7 +73,7 @@ def regression_suite(project: Project) -> QuerySet[RegressionTest]:
     )
 
 
-def search_text(rows: QuerySet[Any], words: str, *fields: str) -> QuerySet[Any]:
+def search_text(rows: Rows, words: str, *fields: str) -> Rows:
     """Keep the rows in which every word occurs in one of the text or JSON fields, whatever the letter case."""
     for field in fields:
         rows = rows.annotate(**{f"{field}_as_text": Cast(field, TextField())})

@@ -114,20 +114,24 @@ def claim_case(*, case: Case, by: User | None) -> None:
     Raises HeldByOther, and NotCorrectable when the case does not wait for a correction.
     """
     with transaction.atomic():
-        row = Case.objects.select_for_update().get(pk=case.pk)
-        if not row.can_be_corrected:
-            raise NotCorrectable(row)
-        if not is_free_for(row, by):
-            raise HeldByOther
-        lease = NO_LEASE
-        if by is not None:
-            expires_at = timezone.now() + timedelta(minutes=row.project.lease_minutes)
-            lease = {"leased_by": by, "lease_token": uuid.uuid4(), "lease_expires_at": expires_at}
-        if row.state == CaseState.CLAIMED:
-            Case.objects.filter(pk=row.pk).update(**lease)
-        else:
-            move(row, CaseState.CLAIMED, moves=CASE_MOVES, by=by, **lease)
+        _claim(Case.objects.select_for_update().get(pk=case.pk), by)
     case.refresh_from_db()
+
+
+def _claim(row: Case, by: User | None) -> None:
+    """Claim a case that the caller has locked."""
+    if not row.can_be_corrected:
+        raise NotCorrectable(row)
+    if not is_free_for(row, by):
+        raise HeldByOther
+    lease = NO_LEASE
+    if by is not None:
+        expires_at = timezone.now() + timedelta(minutes=row.project.lease_minutes)
+        lease = {"leased_by": by, "lease_token": uuid.uuid4(), "lease_expires_at": expires_at}
+    if row.state == CaseState.CLAIMED:
+        Case.objects.filter(pk=row.pk).update(**lease)
+    else:
+        move(row, CaseState.CLAIMED, moves=CASE_MOVES, by=by, **lease)
 
 
 def take_case(*, project: Project, by: User, after: int = 0) -> Case | None:
@@ -236,7 +240,7 @@ def correct_case(
             raise UnchangedText
         rules = clean_checks(checks, correction=text)
         prompts = clean_probes(probes, case=row)
-        claim_case(case=row, by=by)
+        _claim(row, by)
         instructions = current_instructions(row.project)
         former = list(row.corrections.all())
         correction = Correction.objects.create(

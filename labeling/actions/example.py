@@ -34,15 +34,15 @@ def create_example(
     Raises DuplicateExample when the project trains on exactly this conversation already; the caller's transaction
     stays usable.
     """
-    is_correction = isinstance(origin, Correction)
+    correction = origin if isinstance(origin, Correction) else None
     row = Example(
         project=project,
-        kind=ExampleKind.CORRECTION if is_correction else ExampleKind.DEMONSTRATION,
+        kind=ExampleKind.CORRECTION if correction else ExampleKind.DEMONSTRATION,
         messages=list(messages),
         content_hash=digest(list(messages)),
         prompt_hash=digest(list(messages[:-1])),
-        correction=origin if is_correction else None,
-        submission=None if is_correction else origin,
+        correction=correction,
+        submission=origin if isinstance(origin, Submission) else None,
         author=author,
         accepted_by=accepted_by,
         instruction_version=instruction_version,

@@ -35,7 +35,7 @@ class DecisionForm(forms.Form):
     def edited(self) -> list[Message]:
         """Return the conversation with what was typed; a turn that was not sent stays as it is."""
         return [
-            {**message, "content": self.data.get(f"turn-{index}", message["content"])}
+            {"role": message["role"], "content": self.data.get(f"turn-{index}", message["content"])}
             if index >= self.first_turn
             else message
             for index, message in enumerate(self.submission.messages)
