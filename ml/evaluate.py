@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ml import rundir
 from ml.data import Message, encode_example, encode_prompt
-from ml.device import pick_device
+from ml.device import keep_freed_memory, pick_device
 from ml.errors import DataError
 from ml.generate import Answer, PromptBatch, batches, load_model, stop_tokens
 from ml.rundir import RunDirectory
 
-BATCH_SIZE = 32
+BATCH_SIZE = 48
 PATTERN_TIMEOUT_S = 1.0
 CHRF_SCORE = CHRF()
 Row = dict[str, Any]
@@ -238,6 +238,7 @@ def summarise(results: Sequence[Row]) -> Row:
 def evaluate(run: RunDirectory) -> Row:
     """Measure what results.jsonl does not say yet and return the result."""
     start = time.monotonic()
+    keep_freed_memory()
     device = pick_device(threads=run.config.get("threads"))
     model, tokenizer = load_model(Path(run.config["model"]), device=device)
     cases = read_cases(run, tokenizer)

@@ -8,10 +8,11 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    DynamicCache,
+    Cache,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.cache_utils import DynamicLayer
 
 from ml.device import Device
 from ml.errors import DataError
@@ -61,6 +62,40 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return min(n, min(len(p) for p in prompts) - 1)
 
 
+class RoomyLayer(DynamicLayer):
+    """Keys and values with spare room behind them, so that a new token is written in place and nothing is copied.
+
+    `keys` and `values`, (B, H, T, D), are the used part of the room.
+    """
+
+    ROOM = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rooms: list[torch.Tensor] = []
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        n_rows, n_heads, n_new, _ = key_states.shape
+        start = self.get_seq_length()
+        end = start + n_new
+        if not self._rooms or len(self._rooms[0]) != n_rows or self._rooms[0].shape[2] < end:
+            rooms = [
+                new.new_empty(n_rows, n_heads, end + self.ROOM, new.shape[3]) for new in (key_states, value_states)
+            ]
+            for room, old in zip(rooms, (self.keys, self.values), strict=True):
+                if start:
+                    room[:, :, :start] = old
+            self._rooms = rooms
+        for room, new in zip(self._rooms, (key_states, value_states), strict=True):
+            room[:, :, start:end] = new
+        self.keys, self.values = (room[:, :, :end] for room in self._rooms)
+        return self.keys, self.values
+
+
 class PromptBatch:
     """Prompts that the model has read, from which answers can be scored and then one answer each decoded.
 
@@ -70,7 +105,7 @@ class PromptBatch:
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[list[int]]) -> None:
         self.model = model
-        self.cache = DynamicCache(config=model.config)
+        self.cache = Cache(layers=[RoomyLayer() for _ in range(model.config.num_hidden_layers)])
         n_shared = common_prefix(prompts) if len(prompts) > 1 else 0
         self.mask = torch.ones(1, 0, dtype=torch.long, device=model.device)
         if n_shared:

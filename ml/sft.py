@@ -23,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from ml import rundir
 from ml.batch import Tensors, collate, head, learnt_hidden
 from ml.data import Encoded, encode_example
-from ml.device import Device, pick_device
+from ml.device import Device, keep_freed_memory, pick_device
 from ml.errors import DataError
 from ml.evaluate import Kept, measure_kept
 from ml.generate import load_model
@@ -246,6 +246,7 @@ def sft(run: RunDirectory) -> Row:
     """Train, or go on from the last checkpoint, and return the result."""
     start = time.monotonic()
     transformers.utils.logging.disable_progress_bar()
+    keep_freed_memory()
     device = pick_device(threads=run.config.get("threads"))
     model, tokenizer = load_model(Path(run.config["base"]), device=Device(device.name, model_dtype(device)))
     train, valid = read_rows(run, "train.jsonl", tokenizer), read_rows(run, "valid.jsonl", tokenizer)
