@@ -53,9 +53,9 @@ class Served:
             if "listens on" in line:
                 break
         assert "listens on" in self.log[-1], self.log
+        port = self.log[-1].rsplit(":", 1)[1].strip()
         self._drain = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
         self._drain.start()
-        port = self.log[-1].rsplit(":", 1)[1].strip()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S)
 
     def generate(self, **fields) -> list[dict]:
