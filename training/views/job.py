@@ -184,8 +184,26 @@ def _page(job: Job) -> dict[str, Any]:
             {"name": name, "value": value, "reason": reasons.get(name, "")}
             for name, value in (found.get("hyperparameters") or {}).items()
         ],
-        "events": job.events.order_by("-number")[:N_EVENTS_SHOWN],
+        "events": [
+            {"row": event, "label": _event_label(event.code)}
+            for event in job.events.order_by("-number")[:N_EVENTS_SHOWN]
+        ],
         "n_events": n_events,
         "n_events_hidden": max(0, n_events - N_EVENTS_SHOWN),
         "advice": ErrorKind(job.error_kind).label if job.error_kind in ErrorKind.values else "",
     }
+
+
+def _event_label(code: str) -> str:
+    if code in JobState.values:
+        return str(JobState(code).label)
+    labels = {
+        "started": _("Training began"),
+        "resumed": _("Training went on"),
+        "metrics": _("Step"),
+        "checkpoint": _("Checkpoint saved"),
+        "merging": _("Weights are merged"),
+        "stopped": _("Trainer stopped"),
+        "finished": _("Trainer finished"),
+    }
+    return labels.get(code, code)
