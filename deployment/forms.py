@@ -32,7 +32,15 @@ class ChatForm(forms.Form):
     text = forms.CharField(
         label=_("Your message"),
         max_length=LONGEST_TEXT,
-        widget=forms.Textarea(attrs={"rows": 3, "dir": "auto", "data-composer-text": True, "data-key": "/"}),
+        widget=forms.Textarea(
+            attrs={
+                "rows": 3,
+                "dir": "auto",
+                "data-composer-text": True,
+                "data-key": "/",
+                "data-key-label": _("Your message"),
+            }
+        ),
     )
     system = forms.CharField(
         label=_("System message"),

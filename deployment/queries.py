@@ -182,7 +182,7 @@ def cycle_steps(cycle: Cycle) -> list[CycleStep]:
     order = [CycleState.COLLECTING, CycleState.TRAINING, CycleState.EVALUATING, CycleState.PROMOTED]
     labels = [_("Collect"), _("Train"), _("Evaluate"), _("Decide")]
     if cycle.state != CycleState.STOPPED:
-        reached = order.index(CycleState(cycle.state))
+        reached = order.index(CycleState(cycle.state)) if cycle.state in order else 3  # waiting for approval
         states = ["done"] * reached + ["busy"] + ["wait"] * (len(order) - reached - 1)
         if cycle.state == CycleState.PROMOTED:
             states[-1] = "done"
@@ -201,7 +201,7 @@ def cycle_steps(cycle: Cycle) -> list[CycleStep]:
 
 def gate_rules(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the gate's rules with their words: label, passed, value, threshold."""
-    return [{**rule, "label": GateRule(rule["code"]).label} for rule in evaluation.gate]
+    return [{**rule, "label": GateRule(rule["name"]).label} for rule in evaluation.gate]
 
 
 def log_matching(rows: CompletionQuerySet, text: str) -> CompletionQuerySet:

@@ -8,7 +8,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from common.states import StaleState, move
+from common.states import move
 from deployment import tasks
 from deployment.actions.errors import AlreadyLive, CycleAtWork, CycleEnded, ModelNotLoadable, ReleaseConflict
 from deployment.actions.release import deploy_model, ensure_deployment
@@ -177,11 +177,10 @@ def _watch_evaluation(cycle: Cycle) -> None:
     except ModelNotLoadable as error:
         _stop_evaluating(cycle, StopCode.NOT_DEPLOYED, str(error))
         return
-    try:
-        row = Cycle.objects.get(pk=cycle.pk)
-        move(row, CycleState.PROMOTED, moves=CYCLE_MOVES, change=change, **_ending(row, deployed=True))
-    except StaleState:
-        pass  # another process wrote it down
+    with transaction.atomic():
+        row = _locked(cycle)
+        if row.state == CycleState.EVALUATING:  # else another process wrote it down
+            move(row, CycleState.PROMOTED, moves=CYCLE_MOVES, change=change, **_ending(row, deployed=True))
 
 
 def _stop_evaluating(cycle: Cycle, code: StopCode, detail: str) -> None:
@@ -224,7 +223,7 @@ def _numbers(cycle: Cycle, ended_at: datetime) -> dict[str, Any]:
 
 
 def _failed_rules(candidate: Evaluation) -> str:
-    return ", ".join(str(GateRule(rule["code"]).label) for rule in candidate.gate if not rule["passed"])
+    return ", ".join(str(GateRule(rule["name"]).label) for rule in candidate.gate if not rule["passed"])
 
 
 def _request_baseline(deployment: Deployment, *, version: DatasetVersion | None, by: User | None) -> Evaluation:

@@ -179,6 +179,9 @@ async def _answer(request: HttpRequest, attempts: list[Attempt]) -> HttpResponse
         "address": address,
         "token": str(uuid.uuid4()),
         "title": conversation.title,
+        "entry": await sync_to_async(render_to_string)(
+            "deployment/_entry.html", {"own": conversation, "conversation": conversation}, request
+        ),
         "html": await sync_to_async(render_to_string)("deployment/_turn.html", context, request),
     }
     lines = stream_lines(attempts, opening=opening, render=lambda row: _piece(request, membership, row))

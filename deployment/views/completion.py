@@ -48,7 +48,7 @@ def show(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     """One answer with its conversation, and all that is known of how it came to be."""
     membership = require_member(request, slug, Role.REVIEWER)
     completion = _fetch(membership, key)
-    return render_page(request, "deployment/completion_show.html", answer_context(membership, completion))
+    return render_page(request, "deployment/completion_show.html", answer_context(membership, completion, is_page=True))
 
 
 @require_GET

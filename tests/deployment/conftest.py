@@ -7,7 +7,7 @@ from deployment.actions.release import ensure_deployment
 from deployment.models import Deployment
 from labeling.models import Project
 from tests.deployment.stub_engine import TOKEN, StubEngine
-from tests.factories import BaseModelFactory, TunedModelFactory
+from tests.factories import BaseModelFactory, DatasetVersionFactory, TunedModelFactory
 from training.models import BaseModel, TunedModel
 
 
@@ -60,6 +60,7 @@ def tuned_model(project: Project, base_model: BaseModel) -> TunedModel:
 
 
 def make_model(project: Project) -> TunedModel:
-    model = TunedModelFactory(project=project)
+    version = DatasetVersionFactory(project=project, number=1000 * (1 + TunedModel.objects.count()))
+    model = TunedModelFactory(project=project, job__dataset_version=version)
     model.folder.mkdir(parents=True)
     return model
