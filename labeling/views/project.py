@@ -45,7 +45,9 @@ def project_home(request: HttpRequest, slug: str) -> HttpResponse:
     """What waits for this person, by role; a reviewer's and an admin's own writing comes below."""
     membership = require_member(request, slug)
     project, user = membership.project, membership.user
-    own = Submission.objects.filter(project=project, author=user).select_related("review__reviewer", "task")
+    own = Submission.objects.filter(project=project, author=user).select_related(
+        "review__reviewer", "instruction_version"
+    )
     context = {
         "counts": work_counts(membership),
         "unread": needs_acknowledgement(membership),
