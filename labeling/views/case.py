@@ -142,17 +142,23 @@ def case_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     form = CorrectionForm(request.POST)
     form.is_valid()
     content = form.content()
-    problem, draft = "", None
+    revision = form.cleaned_data.get("revision") or 0
+    problem, draft, other = "", None, None
     try:
-        revision = form.cleaned_data.get("revision") or 0
         draft = save_case_draft(case=case, by=membership.user, content=content, revision=revision)
-    except (StaleDraft, HeldByOther, NotCorrectable) as error:
-        problem = str(error)
-        draft = error.draft if isinstance(error, StaleDraft) else _draft(case, membership.user)
+    except StaleDraft as error:  # the page keeps the revision that it knows, so that its next save is refused as well
+        problem, other = str(error), error.draft
+    except (HeldByOther, NotCorrectable) as error:
+        problem, draft = str(error), _draft(case, membership.user)
     if not request.htmx:  # type: ignore[attr-defined]
         messages.info(request, problem or _("The draft is saved."))
         return redirect("labeling-case-show", slug, pk)
-    context = _preview(case, content) | {"case": case, "draft": draft, "problem": problem}
+    context = _preview(case, content) | {
+        "draft": draft,
+        "other": other,
+        "problem": problem,
+        "revision": draft.revision if draft else revision,
+    }
     return render_page(request, "labeling/_case_preview.html", context, status=409 if problem else 200)
 
 
@@ -228,6 +234,7 @@ def _page(membership: Membership, case: Case, form: CorrectionForm | None = None
         "holder": case.leased_by if case.is_held_by_other(user) else None,
         "form": form,
         "draft": draft,
+        "revision": (form["revision"].value() or 0) if form else 0,
         "dismiss_form": DismissForm(),
     }
     return context | (_preview(case, form.content()) if form else {})

@@ -3,7 +3,7 @@
 let first = "";
 
 const typing = (element) => element.closest("input, textarea, select, [contenteditable]");
-const visible = (element) => element.offsetParent !== null && !element.disabled;
+const visible = (element) => element.checkVisibility() && !element.disabled; // what a closed <details> hides counts as hidden
 const keyed = () => [...document.querySelectorAll("[data-key]")].filter(visible);
 
 function press(element) {

@@ -199,8 +199,11 @@ class TestDraft:
         client = sign_in(rita)
         client.post(url("claim", case))
         client.post(url("draft", case), self.typed | {"revision": 0}, **HTMX)
-        response = client.post(url("draft", case), {"text": "Old window", "revision": 0}, **HTMX)
-        assert response.status_code == 409
+        for text in ("Old window", "Old window, still typing"):
+            response = client.post(url("draft", case), {"text": text, "revision": 0}, **HTMX)
+            assert response.status_code == 409
+            assert response.context["revision"] == 0
+            assert b"It is Canb" in response.content
         assert Draft.objects.get().content["text"] == "It is Canb"
 
     def test_what_is_typed_is_kept_even_when_the_case_is_gone(self, case, sign_in, rita, alice) -> None:
