@@ -4,7 +4,7 @@ from datetime import datetime
 
 import nh3
 from django import template
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -74,10 +74,7 @@ def percent(share: float | None, digits: int = 0) -> str:
 @register.inclusion_tag("_nav_link.html", takes_context=True)
 def nav_link(context: template.Context, name: str, label: str, key: str) -> dict[str, object]:
     """Render one entry of the project's navigation; it is current on its page and on the pages below it."""
-    try:
-        url = reverse(name, args=[context["project"].slug])
-    except NoReverseMatch:  # while the apps are being built
-        url = f"#{name}"
+    url = reverse(name, args=[context["project"].slug])
     path = context["request"].path
     is_home = name == "labeling-project-home"
     return {"url": url, "label": label, "key": key, "is_current": path == url if is_home else path.startswith(url)}
