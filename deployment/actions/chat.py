@@ -11,6 +11,7 @@ from deployment.actions.errors import AlreadySent, NotAnswered
 from deployment.gateway import Route, find_route, open_completion
 from deployment.models import Completion, Conversation
 from deployment.queries import prompt_for, turns_of
+from deployment.states import CompletionState
 from labeling.actions.case import report_output
 from labeling.models import Case, Project, User
 from labeling.states import Source
@@ -103,6 +104,12 @@ def ask_anew(*, completion: Completion, token: UUID) -> Attempt:
     except IntegrityError as error:
         raise AlreadySent(_("This message was sent already.")) from error
     return Attempt(attempt, route)
+
+
+def give_up(*, completions: list[Completion]) -> None:
+    """End rows that nobody will write any more; those that have ended already stay as they are."""
+    rows = Completion.objects.filter(pk__in=[row.pk for row in completions], state=CompletionState.STREAMING)
+    rows.update(state=CompletionState.CANCELLED, finish_reason="cancelled")
 
 
 def rate_completion(*, completion: Completion, rating: int) -> None:

@@ -1,4 +1,6 @@
+import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -11,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from common.htmx import render_page
-from deployment.actions.chat import Attempt, ask, ask_anew
+from deployment.actions.chat import Attempt, ask, ask_anew, give_up
 from deployment.actions.errors import AlreadySent, DeploymentError, NotAnswered
 from deployment.actions.release import ensure_deployment
 from deployment.forms import AgainForm, ChatForm, ReportForm
@@ -39,16 +41,14 @@ def show(request: HttpRequest, slug: str, pk: int | None = None) -> HttpResponse
 @login_required
 async def send(request: HttpRequest, slug: str) -> HttpResponseBase:
     """Ask. Scripts get the answer as lines while it is written; without them the page waits for it."""
-    prepared = await sync_to_async(_prepare_question)(request, slug)
-    return prepared if isinstance(prepared, HttpResponseBase) else await _answer(request, prepared)
+    return await _prepare_and_answer(request, lambda: _prepare_question(request, slug))
 
 
 @require_POST
 @login_required
 async def regenerate(request: HttpRequest, slug: str, key: str) -> HttpResponseBase:
     """Ask the last question once more."""
-    prepared = await sync_to_async(_prepare_again)(request, slug, key)
-    return prepared if isinstance(prepared, HttpResponseBase) else await _answer(request, prepared)
+    return await _prepare_and_answer(request, lambda: _prepare_again(request, slug, key))
 
 
 def answer_context(membership: Membership, completion: Completion, **extra: Any) -> dict[str, Any]:
@@ -161,6 +161,21 @@ def _sent_before(request: HttpRequest, membership: Membership, token: uuid.UUID)
     )
     address = reverse("deployment-conversation-show", args=[membership.project.slug, first.conversation_id])
     return HttpResponse(status=409, headers={"Location": address}) if _wants_lines(request) else redirect(address)
+
+
+async def _prepare_and_answer(
+    request: HttpRequest, prepare: Callable[[], list[Attempt] | HttpResponse]
+) -> HttpResponseBase:
+    """Write the rows, then answer. A browser that goes away in between leaves rows that nobody will write: they say so."""
+    writing = asyncio.ensure_future(sync_to_async(prepare)())
+    try:
+        prepared = await asyncio.shield(writing)
+        return prepared if isinstance(prepared, HttpResponse) else await _answer(request, prepared)
+    except asyncio.CancelledError:
+        prepared = await writing
+        if not isinstance(prepared, HttpResponse):
+            await sync_to_async(give_up)(completions=[attempt.completion for attempt in prepared])
+        raise
 
 
 async def _answer(request: HttpRequest, attempts: list[Attempt]) -> HttpResponseBase:

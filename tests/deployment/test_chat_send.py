@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import uuid
 
 import pytest
@@ -10,10 +11,12 @@ from asgiref.testing import ApplicationCommunicator
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import reverse
 
+from deployment.actions.chat import ask
 from deployment.actions.release import deploy_model
 from deployment.models import Completion, Conversation
 from deployment.queries import turns_of
 from deployment.states import CompletionState
+from deployment.views import chat as views
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BASE = "smollm2-135m-instruct"
@@ -170,11 +173,8 @@ async def test_only_members_ask_and_only_in_their_own_conversations(
     assert await Completion.objects.acount() == 1
 
 
-async def test_a_browser_that_goes_away_stops_the_answer_and_keeps_what_was_written(
-    engine, url, browser, settings
-) -> None:
-    """Through the whole ASGI handler, as uvicorn drives it: the stop button closes the connection."""
-    engine.held = True
+def connection_to(url, browser, settings) -> tuple[ApplicationCommunicator, bytes]:
+    """Return the whole ASGI handler, as uvicorn drives it, and the body of a question."""
     body = "&".join(f"{name}={value}" for name, value in fields().items()).encode()
     cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
     headers = [
@@ -186,7 +186,16 @@ async def test_a_browser_that_goes_away_stops_the_answer_and_keeps_what_was_writ
         (b"accept", b"application/x-ndjson"),
     ]
     scope = {"type": "http", "method": "POST", "path": url, "query_string": b"", "headers": headers}
-    connection = ApplicationCommunicator(ASGIHandler(), scope | {"asgi": {"version": "3.0"}, "http_version": "1.1"})
+    scope |= {"asgi": {"version": "3.0"}, "http_version": "1.1"}
+    return ApplicationCommunicator(ASGIHandler(), scope), body
+
+
+async def test_a_browser_that_goes_away_stops_the_answer_and_keeps_what_was_written(
+    engine, url, browser, settings
+) -> None:
+    """The stop button closes the connection."""
+    engine.held = True
+    connection, body = connection_to(url, browser, settings)
     await connection.send_input({"type": "http.request", "body": body})
     start = await connection.receive_output(10)
     assert start["status"] == 200
@@ -199,3 +208,27 @@ async def test_a_browser_that_goes_away_stops_the_answer_and_keeps_what_was_writ
     row = await Completion.objects.aget()
     assert (row.state, row.response, row.finish_reason) == (CompletionState.CANCELLED, BASE, "cancelled")
     assert await asyncio.to_thread(engine.wait_until_left)
+
+
+async def test_a_browser_that_goes_away_before_the_first_line_leaves_no_open_row(
+    engine, url, browser, settings, monkeypatch
+) -> None:
+    asking, gone = threading.Event(), threading.Event()
+
+    def slow_ask(**question):
+        asking.set()
+        assert gone.wait(10)
+        return ask(**question)
+
+    monkeypatch.setattr(views, "ask", slow_ask)
+    connection, body = connection_to(url, browser, settings)
+    await connection.send_input({"type": "http.request", "body": body})
+    assert await asyncio.to_thread(asking.wait, 10)
+    await connection.send_input({"type": "http.disconnect"})
+    for _turn in range(100):  # let the handler hear of it
+        await asyncio.sleep(0)
+    gone.set()
+    await connection.wait(10)
+    row = await Completion.objects.aget()
+    assert row.state == CompletionState.CANCELLED
+    assert engine.requests == []
