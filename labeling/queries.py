@@ -36,7 +36,7 @@ def require_member(request: HttpRequest, slug: str, role: Role = Role.CONTRACTOR
     """
     membership = (
         Membership.objects.select_related("project", "user")
-        .filter(project__slug=slug, user_id=request.user.pk, is_active=True)
+        .filter(project__slug=slug, user_id=request.user.pk or 0, is_active=True)
         .first()
     )
     if membership is None and request.user.is_superuser:
