@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import CharField, Exists, Max, OuterRef, Q
@@ -79,7 +80,7 @@ def _first_free(membership: Membership) -> Task | None:
     return task or prompts.first()
 
 
-def _lease_fields(project: Project, user: User) -> dict[str, object]:
+def _lease_fields(project: Project, user: User) -> dict[str, Any]:
     ends = timezone.now() + timedelta(minutes=project.lease_minutes)
     return {"leased_by": user, "lease_token": uuid.uuid4(), "lease_expires_at": ends}
 
@@ -91,7 +92,7 @@ def _lease(task: Task, user: User) -> None:
     move(task, TaskState.LEASED, moves=TASK_MOVES, by=user, **_lease_fields(task.project, user))
 
 
-def _release(task: Task, *, by: User | None = None, reason: str, **fields: object) -> None:
+def _release(task: Task, *, by: User | None = None, reason: str, **fields: Any) -> None:
     """Open a leased task again, if its lease is still the one that was read."""
     move(
         task,
@@ -153,7 +154,7 @@ def release_task(*, task: Task, user: User, is_skip: bool = False) -> None:
     if task.state != TaskState.LEASED or task.leased_by_id != user.pk:
         raise LeaseLost
     last = Task.objects.filter(project_id=task.project_id).aggregate(last=Max("position"))["last"] or 0
-    fields = {"position": last + 1} if is_skip else {}
+    fields: dict[str, Any] = {"position": last + 1} if is_skip else {}
     _release(task, by=user, reason=SKIPPED if is_skip else "given back", **fields)
 
 

@@ -20,6 +20,7 @@ class ConversationForm(forms.Form):
     The turns of a task with a prompt begin with the assistant's, those of a writing task with the user's.
     """
 
+    data: QueryDict  # type: ignore[assignment]
     revision = forms.IntegerField(min_value=0, required=False)
     idempotency_key = forms.UUIDField(required=False)
     system = forms.CharField(required=False, strip=False)

@@ -59,8 +59,9 @@ def instructions_publish(request: HttpRequest, slug: str) -> HttpResponse:
         try:
             version = publish_instructions(project=membership.project, by=membership.user, **form.cleaned_data)
         except StaleInstructions as error:
-            form.data = form.data.copy()
-            form.data["based_on"] = error.current.number
+            data = request.POST.copy()
+            data["based_on"] = str(error.current.number)
+            form.data = data
             form.add_error(None, str(error))
             context["newer"] = error.current
         except UnchangedInstructions as error:

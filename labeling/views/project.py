@@ -18,7 +18,7 @@ from labeling.states import Role, SubmissionState, TaskKind
 @login_required
 def project_list(request: HttpRequest) -> HttpResponse:
     """The person's projects; with one only, its home."""
-    projects = list(Project.objects.visible_to(request.user).order_by("name"))
+    projects = list(Project.objects.visible_to(request.user).order_by("name"))  # type: ignore[arg-type]
     if len(projects) == 1 and not request.user.is_superuser and "all" not in request.GET:
         return redirect("labeling-project-home", slug=projects[0].slug)
     return render_page(request, "labeling/project_list.html", {"projects": projects})

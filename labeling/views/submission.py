@@ -1,7 +1,10 @@
 """My work: drafts, what waits, what came back, what was accepted."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
@@ -35,6 +38,7 @@ def submission_list(request: HttpRequest, slug: str) -> HttpResponse:
     counts = work_counts(membership)
     wanted = request.GET.get("state")
     state = wanted if wanted in dict(TABS) else next((key for key, _label in TABS if counts[key]), "submitted")
+    rows: QuerySet[Any]
     if state == "draft":
         drafts = Draft.objects.filter(task__project=membership.project, user=membership.user)
         rows = drafts.select_related("task").order_by("-saved_at")

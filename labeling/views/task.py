@@ -112,6 +112,7 @@ def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug)
     task = _task(membership, pk)
     form = ConversationForm(request.POST, task=task)
+    saved = False
     if form.is_valid():
         try:
             submission = submit(
@@ -121,6 +122,7 @@ def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
                 idempotency_key=form.cleaned_data["idempotency_key"],
             )
         except LabelingError as error:
+            saved = _keep_refused(task, membership, form)
             form.add_error(None, str(error))
         else:
             is_revision = submission.revision > 1
@@ -129,10 +131,21 @@ def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     return render_page(
         request,
         "labeling/task_write.html",
-        _editor(task, membership, form),
+        _editor(task, membership, form, is_saved=saved),
         fragment="labeling/_editor.html",
         status=422,
     )
+
+
+def _keep_refused(task: Task, membership: Membership, form: ConversationForm) -> bool:
+    """Save what could not be handed in as the draft, unless a later text is there; return whether it is saved."""
+    with suppress(LabelingError):
+        draft = save_draft(
+            task=task, user=membership.user, messages=form.messages, revision=form.cleaned_data["revision"]
+        )
+        form.data["revision"] = str(draft.revision)
+        return True
+    return False
 
 
 @require_POST
@@ -173,7 +186,7 @@ def _save(request: HttpRequest, membership: Membership, form: ConversationForm) 
     except AlreadyHandedIn as error:
         form.add_error(None, str(error))
         return _editor_page(request, membership, form, 409)
-    form.data["revision"] = draft.revision
+    form.data["revision"] = str(draft.revision)
     return None
 
 

@@ -90,6 +90,7 @@ def test_an_unfinished_text_comes_back_as_the_form_piece_with_the_words_in_it(at
     assert "A turn of the conversation is empty" in response.text
     assert str(data["idempotency_key"]) in response.text
     assert not Submission.objects.exists()
+    assert Draft.objects.get().content["messages"][-2]["content"] == "And hard?", "what is refused is kept all the same"
 
 
 def test_a_last_exchange_left_empty_is_left_away(at_work, task) -> None:
