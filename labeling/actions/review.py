@@ -18,6 +18,7 @@ from labeling.actions.errors import (
     OwnWork,
 )
 from labeling.actions.example import create_example
+from labeling.actions.task import reopen_task
 from labeling.models import Probe, Project, Review, Submission, User
 from labeling.states import SUBMISSION_MOVES, SubmissionState, TaskKind, Verdict
 
@@ -110,6 +111,8 @@ def review_submission(
         review = Review.objects.create(submission=row, reviewer=by, verdict=verdict, comment=comment, messages=edited)
         if row.state == SubmissionState.ACCEPTED:
             _accept(row, edited or row.messages, by)
+        elif row.state == SubmissionState.REJECTED:
+            reopen_task(task=row.task, by=by, reason="rejected")
     submission.refresh_from_db()
     return review
 

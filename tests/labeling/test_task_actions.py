@@ -10,6 +10,7 @@ from common.states import IllegalMove, StaleState
 from labeling.actions.draft import save_draft
 from labeling.actions.errors import HeldByOther, LeaseLost, MustAcknowledge, NotAllowed
 from labeling.actions.instructions import acknowledge, publish_instructions
+from labeling.actions.review import review_submission
 from labeling.actions.submission import submit, withdraw
 from labeling.actions.task import (
     _lease,
@@ -23,7 +24,7 @@ from labeling.actions.task import (
     retire_task,
 )
 from labeling.models import Membership, Submission, Task
-from labeling.states import SubmissionState, TaskKind, TaskState
+from labeling.states import SubmissionState, TaskKind, TaskState, Verdict
 from labeling.tasks import sweep
 from tests.factories import MembershipFactory, ProjectFactory, SubmissionFactory, TaskFactory
 
@@ -208,6 +209,15 @@ def test_a_withdrawn_prompt_is_offered_to_others_unless_another_answer_is_there(
     task.refresh_from_db()
     assert task.state == TaskState.OPEN
     assert not reopen_task(task=task, reason="again")
+
+
+def test_a_rejected_prompt_is_offered_to_others(project, bobs, rita) -> None:
+    task = TaskFactory(project=project)
+    mine = answer(next_task(membership=bobs), bobs)
+    review_submission(submission=mine, verdict=Verdict.REJECT, by=rita, comment="Copied from elsewhere.")
+    close_writing(project)
+    assert next_task(membership=MembershipFactory(project=project)) == task
+    assert next_task(membership=bobs) is None
 
 
 @pytest.mark.django_db(transaction=True)
