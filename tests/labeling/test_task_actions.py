@@ -213,9 +213,9 @@ def test_a_withdrawn_prompt_is_offered_to_others_unless_another_answer_is_there(
 
 def test_a_rejected_prompt_is_offered_to_others(project, bobs, rita) -> None:
     task = TaskFactory(project=project)
+    close_writing(project)
     mine = answer(next_task(membership=bobs), bobs)
     review_submission(submission=mine, verdict=Verdict.REJECT, by=rita, comment="Copied from elsewhere.")
-    close_writing(project)
     assert next_task(membership=MembershipFactory(project=project)) == task
     assert next_task(membership=bobs) is None
 
