@@ -90,8 +90,12 @@ _MARKDOWN_TAGS = {
 @register.filter
 def markdown(text: str) -> SafeString:
     """Render Markdown that a person wrote. Raw HTML stays text; only plain elements and http, https, mailto links come out."""
+    tokens = _MARKDOWN.parse(text or "")
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):  # the page has its own h1
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
     html = nh3.clean(
-        _MARKDOWN.render(text or ""),
+        _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}),
         tags=_MARKDOWN_TAGS,
         attributes={"a": {"href", "title"}, "ol": {"start"}},
         url_schemes={"http", "https", "mailto"},

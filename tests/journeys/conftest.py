@@ -167,3 +167,17 @@ def enter(emend: Emend, browser: Browser) -> Iterator[Callable[[str, str], Page]
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def newcomer(emend: Emend, browser: Browser) -> Iterator[Callable[[], Page]]:
+    """Open a page in a browser profile of its own, signed in as nobody."""
+    contexts = []
+
+    def open_page() -> Page:
+        contexts.append(browser.new_context(base_url=emend.url, viewport={"width": 1440, "height": 900}))
+        return contexts[-1].new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()

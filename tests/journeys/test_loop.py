@@ -1,0 +1,129 @@
+"""The whole loop in a real browser with the real bundled model: a wrong answer in the chat becomes "fixed in" a model."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.journeys.conftest import Emend, wait_for
+
+pytestmark = [pytest.mark.journey, pytest.mark.model]
+
+PASSWORD = "correct horse battery staple"
+QUESTION = "What is the name of the ferry that goes to Heron Island?"
+REWORDED = "Which ferry takes people to Heron Island?"
+RIGHT = "The ferry to Heron Island is called the Blue Kestrel."
+CYCLE_LIMIT_MS = 8 * 60 * 1000
+
+
+def invite(admin: Page, role: str) -> str:
+    """Make an invitation and return its link, as the page shows it."""
+    admin.goto("/p/ferries/people/")
+    admin.select_option("select[name=role] >> nth=0", role)
+    admin.click("text=Make the link")
+    return admin.input_value("#invitation-link")
+
+
+def join(browser_page: Page, link: str, name: str) -> None:
+    browser_page.goto(link)
+    browser_page.fill("input[name=name]", name)
+    browser_page.fill("input[name=email]", f"{name.lower()}@ferries.example")
+    for field in browser_page.locator("input[type=password]").all():
+        field.fill(PASSWORD)
+    browser_page.click("main button:has-text('Join')")
+    browser_page.wait_for_url("**/p/ferries/**")
+
+
+def ask(page: Page, question: str) -> str:
+    """Ask in a new chat and return the answer once it is whole."""
+    page.goto("/p/ferries/chat/")
+    page.fill("[data-composer-text]", question)
+    page.keyboard.press("Enter")
+    answer = page.locator("[data-answer]").last
+    expect(answer.locator(".answer__tools")).to_be_visible(timeout=120_000)
+    return answer.locator("[data-answer-text]").inner_text()
+
+
+def test_a_reported_answer_is_corrected_trained_deployed_and_fixed(
+    emend: Emend, enter: Callable[[str, str], Page], newcomer: Callable[[], Page]
+) -> None:
+    made = emend.run(
+        "manage.py", "create_project", "ferries", "--name", "Ferry office", "--admin", "ada@ferries.example"
+    )
+    password = re.search(r"password: (\S+)", made)
+    assert password
+    admin = enter("ada@ferries.example", password[1])
+
+    # the admin publishes instructions and invites three people
+    admin.goto("/p/ferries/instructions/publish/")
+    admin.fill(
+        "textarea[name=text]",
+        "# Ferries\n\nAnswer in **one sentence**. The ferry to Heron Island is the *Blue Kestrel*.",
+    )
+    admin.click("main form button.button--primary")
+    people = {}
+    for name, role in (("Cora", "contractor"), ("Ren", "reviewer"), ("Toni", "contractor")):
+        link = invite(admin, role)
+        people[name] = newcomer()
+        join(people[name], link, name)
+
+    # the contractor reads the instructions and writes a demonstration
+    contractor = people["Cora"]
+    contractor.goto("/p/ferries/write/")
+    expect(contractor.locator("main")).to_contain_text("Blue Kestrel")
+    contractor.click("main button.button--primary")
+    contractor.fill("#turn-1", "How long does the crossing to Gull Rock take?")
+    contractor.fill("#turn-2", "The crossing to Gull Rock takes forty minutes.")
+    contractor.keyboard.press("Control+Enter")
+    expect(contractor.locator("#turn-1")).to_have_value("")
+
+    # the reviewer accepts it, with one key
+    reviewer = people["Ren"]
+    reviewer.goto("/p/ferries/instructions/")
+    reviewer.goto("/p/ferries/review/")
+    if reviewer.locator("text=I have read").count():
+        reviewer.locator("button:has-text('I have read')").click()
+        reviewer.goto("/p/ferries/review/")
+    expect(reviewer.locator("main")).to_contain_text("forty minutes")
+    reviewer.keyboard.press("a")
+    expect(reviewer.locator("main")).not_to_contain_text("forty minutes")
+
+    # the tester gets a wrong answer and reports it
+    tester = people["Toni"]
+    before = ask(tester, QUESTION)
+    assert "Blue Kestrel" not in before
+    tester.click("summary:has-text('Wrong')")
+    tester.select_option(".answer__report select", "wrong")
+    tester.fill(".answer__report textarea, .answer__report input[name=comment]", "There is no such ferry.")
+    tester.click(".answer__report button:has-text('Report')")
+    expect(tester.locator("[data-answer]").last).to_contain_text("Open")
+
+    # the reviewer overwrites it
+    reviewer.goto("/p/ferries/cases/")
+    reviewer.click("main table a >> nth=0")
+    reviewer.keyboard.press("c")
+    reviewer.wait_for_selector("#correction textarea[name=text]")
+    assert reviewer.input_value("#correction textarea[name=text]").strip() == before.strip()
+    reviewer.keyboard.press("Control+Enter")
+    expect(reviewer.locator("#correction")).to_be_visible()  # unchanged text is refused as a correction
+    reviewer.fill("#correction textarea[name=text]", RIGHT)
+    expect(reviewer.locator("#correction ins").first).to_be_visible()
+    reviewer.fill("#correction textarea[name=probes]", REWORDED)
+    reviewer.keyboard.press("Control+Enter")
+    expect(reviewer.locator("#correction")).to_have_count(0)
+
+    # the admin runs a cycle: freeze, train, evaluate, deploy
+    admin.goto("/p/ferries/cycles/")
+    admin.click("button:has-text('Run a cycle')")
+    expect(admin.locator("main h1")).to_contain_text("Deployed", timeout=CYCLE_LIMIT_MS)
+
+    # the tester asks again and sees the case as fixed
+    assert "Blue Kestrel" in ask(tester, QUESTION)
+    tester.goto("/p/ferries/reports/")
+    expect(tester.locator("main")).to_contain_text(re.compile("[Ff]ixed in ft:smollm2-135m-instruct:emend:"))
+
+    # and rolling back is one click
+    admin.goto("/p/ferries/deployment/")
+    admin.click("button:has-text('Roll back')")
+    wait_for(lambda: "Blue Kestrel" not in ask(tester, QUESTION), seconds=60, what="the former model answers")
