@@ -114,7 +114,7 @@ def test_the_result_shows_verdict_measures_and_cases(sign_in, rita, evaluation, 
         "It is blue.",
         "It is red.",
         "What colour is sky?",
-        "Live model",
+        ">Before",
     ):
         assert shown in text
     response = client.get(url("show", evaluation) + "?cases=fixed", **HTMX)
@@ -146,7 +146,7 @@ def test_an_evaluation_by_itself_has_no_live_column(sign_in, rita, evaluation, t
     finish(evaluation, trainer)
     text = sign_in(rita).get(url("show", evaluation.baseline)).content.decode()
     assert "there is no model to compare it with" in text
-    assert "Live model" not in text
+    assert ">Before" not in text
 
 
 def test_a_failed_one_tells_its_error(sign_in, rita, evaluation, trainer) -> None:

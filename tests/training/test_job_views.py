@@ -220,3 +220,12 @@ async def test_the_stream_goes_on_while_the_job_runs(job, alice) -> None:
     assert b"event: end" in await anext(parts)
     with pytest.raises(StopAsyncIteration):
         await anext(parts)
+
+
+def test_a_long_log_is_shown_in_part_and_whole_when_asked(sign_in, job, alice) -> None:
+    run(job, n_points=60)
+    client = sign_in(alice)
+    assert len(client.get(url("show", job)).context["events"]) == 40
+    response = client.get(url("show", job) + "?events=all")
+    assert len(response.context["events"]) == 64
+    assert f'hx-get="{url("show", job)}?events=all"' in response.content.decode()

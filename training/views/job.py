@@ -28,7 +28,7 @@ from training.queries import loss_points, newest_model, unfrozen_examples
 from training.states import ErrorKind, JobState
 
 AT_WORK = (JobState.VALIDATING_FILES, JobState.QUEUED, JobState.RUNNING)
-N_EVENTS_SHOWN = 200
+N_EVENTS_SHOWN = 40
 STREAM_POLL_S = 0.5
 KEEP_ALIVE_S = 15.0
 
@@ -70,7 +70,8 @@ def job_show(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     job = _find(membership, key)
     is_last = bool(request.htmx) and job.state not in AT_WORK  # type: ignore[attr-defined]
     status = STOP_POLLING if is_last else 200
-    return render_page(request, "training/job_show.html", _page(job), fragment="training/_job_live.html", status=status)
+    context = _page(job, is_whole_log=request.GET.get("events") == "all")
+    return render_page(request, "training/job_show.html", context, fragment="training/_job_live.html", status=status)
 
 
 @require_POST
@@ -165,13 +166,14 @@ def _create(form: JobForm, membership: Membership) -> Job | None:
     return None
 
 
-def _page(job: Job) -> dict[str, Any]:
+def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
     points = loss_points(job)
     valid = [(point["step"], point["valid_loss"]) for point in points if point.get("valid_loss") is not None]
     started = job.events.filter(code="started").order_by("number").first()
     found = job.result or (started.data if started else {})
     reasons = found.get("auto") or {}
     n_events = job.events.count()
+    n_shown = n_events if is_whole_log else min(n_events, N_EVENTS_SHOWN)
     return {
         "job": job,
         "model": getattr(job, "tuned_model", None),
@@ -185,11 +187,11 @@ def _page(job: Job) -> dict[str, Any]:
             for name, value in (found.get("hyperparameters") or {}).items()
         ],
         "events": [
-            {"row": event, "label": _event_label(event.code)}
-            for event in job.events.order_by("-number")[:N_EVENTS_SHOWN]
+            {"row": event, "label": _event_label(event.code)} for event in job.events.order_by("-number")[:n_shown]
         ],
         "n_events": n_events,
-        "n_events_hidden": max(0, n_events - N_EVENTS_SHOWN),
+        "n_events_hidden": n_events - n_shown,
+        "is_whole_log": is_whole_log,
         "advice": ErrorKind(job.error_kind).label if job.error_kind in ErrorKind.values else "",
     }
 
