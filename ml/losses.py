@@ -1,7 +1,11 @@
 """The losses of fine-tuning as pure functions of log-likelihoods and logits."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
+
+MAX_TOKENS = 32
 
 
 def token_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -16,6 +20,16 @@ def row_means(values: torch.Tensor, rows: torch.Tensor, n_rows: int) -> torch.Te
     """
     sums = torch.zeros(n_rows, dtype=values.dtype, device=values.device).index_add(0, rows, values)
     return sums / torch.bincount(rows, minlength=n_rows)
+
+
+def row_weights(n_tokens: Sequence[int]) -> torch.Tensor:
+    """How much each row counts in a step, in sum 1: by its learnt tokens, but no row more than one of MAX_TOKENS.
+
+    By tokens, since a long correction holds more to learn than "No"; up to a limit, since a demonstration of a page
+    beside them would leave nothing to the others.
+    """
+    weights = torch.tensor([min(n, MAX_TOKENS) for n in n_tokens], dtype=torch.float32)
+    return weights / weights.sum()
 
 
 def preference_loss(chosen: torch.Tensor, rejected: torch.Tensor, *, beta: float, margin: float) -> torch.Tensor:

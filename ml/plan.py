@@ -41,19 +41,24 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
     names = {field.name for field in fields(Hyperparameters)}
     if unknown := set(configured) - names:
         raise DataError(f"There is no hyperparameter {sorted(unknown)[0]!r}.")
+    n_corrections = sum(row["kind"] == "correction" for row in rows)
+    batch_size = max(4, min(8, n_corrections // 5)) if n_corrections else 8
     automatic: dict[str, tuple[Any, str]] = {
-        "n_epochs": (10, "a correction is learnt after about ten sights of it"),
+        "n_epochs": (12 if n_corrections else 3, "a correction needs about twelve sights, half of them reworded"),
         "demonstration_epochs": (3, "demonstrations teach a manner, which three sights convey"),
-        "batch_size": (8, "small steps, many of them"),
-        "learning_rate": (1e-3, "usual for LoRA on a small model"),
+        "batch_size": (batch_size, "a fifth of the corrections, between 4 and 8: a few dozen steps at the least"),
+        "learning_rate": (
+            3e-3 if n_corrections else 1e-3,
+            "corrections want bold steps, which the replay holds in check",
+        ),
         "lora_rank": (16, "enough for hundreds of corrections"),
-        "replay_batch_size": (8, "as many general prompts as examples"),
-        "replay_weight": (1.0, "keeps the answers to general prompts as they were"),
-        "preference_weight": (0.0, "not needed"),
-        "preference_beta": (2.0, "a difference of one nat per token decides"),
-        "preference_margin": (0.5, "prefer the correction clearly"),
+        "replay_batch_size": (4, "half as many general prompts as examples hold the model where it was"),
+        "replay_weight": (1.0, "the least that keeps unrelated answers as likely as they were"),
+        "preference_weight": (0.0, "learning the correction is enough to prefer it"),
+        "preference_beta": (2.0, "a difference of half a nat per token counts"),
+        "preference_margin": (0.5, "a difference of half a nat per token is enough"),
         "reword_share": (0.5, "every second sight of a correction words the prompt anew"),
-        "max_tokens": (1024, "longer rows are cut in front"),
+        "max_tokens": (1024, "what is longer loses its beginning"),
     }
     values, reasons = {}, {}
     for name, (value, reason) in automatic.items():

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ml.batch import collate, learnt_hidden
 from ml.data import Encoded, Message, encode_prompt
-from ml.generate import PromptBatch, batches, stop_tokens
+from ml.generate import PromptBatch, batches, common_prefix, stop_tokens
 
 ANSWER_TOKENS = 32
 TEMPERATURE = 1.0
@@ -20,9 +20,10 @@ BATCH_SIZE = 80
 def answer_prompts(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]], *, seed: int
 ) -> list[Encoded]:
-    """The beginning of the model's own, sampled answer to each prompt; the mask is on the answer.
+    """Each prompt with the beginning of the model's own, sampled answer.
 
-    Sampled, not greedy: that is where the model may go, and so where it must stay as it is.
+    Sampled, not greedy: that is where the model may go, and so where it must stay as it is. The mask is on the answer
+    and on the last message of the prompt: what people write is worth as much here as what the model does.
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)
     stop = stop_tokens(model, tokenizer)
@@ -32,9 +33,17 @@ def answer_prompts(
         batch = PromptBatch(model, [encoded[i] for i in indices])
         answers = batch.decode(max_tokens=ANSWER_TOKENS, stop=stop, temperature=TEMPERATURE, generator=generator)
         for i, answer in zip(indices, answers, strict=True):
-            ids = answer.ids + [tokenizer.eos_token_id] * answer.is_stopped
-            answered[i] = Encoded(ids=encoded[i] + ids, mask=[0] * len(encoded[i]) + [1] * len(ids))
+            ids = encoded[i] + answer.ids + [tokenizer.eos_token_id] * answer.is_stopped
+            start = content_start(tokenizer, prompts[i])
+            answered[i] = Encoded(ids=ids, mask=[int(place > start) for place in range(len(ids))])
     return [answered[i] for i in range(len(encoded))]
+
+
+def content_start(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> int:
+    """At which token of the encoded prompt the text of its last message begins."""
+    *before, last = prompt
+    hollow = encode_prompt(tokenizer, [*before, {**last, "content": ""}])
+    return common_prefix([encode_prompt(tokenizer, prompt), hollow])
 
 
 def load_answers(path: Path) -> list[Encoded] | None:

@@ -22,12 +22,12 @@ from trl import SFTConfig, SFTTrainer
 
 from ml import rundir
 from ml.batch import Tensors, collate, head, learnt_hidden
-from ml.data import Encoded, encode_example
+from ml.data import Encoded, Message, encode_example
 from ml.device import Device, keep_freed_memory, pick_device
 from ml.errors import DataError
 from ml.evaluate import Kept, measure_kept
 from ml.generate import load_model
-from ml.losses import kl_divergence, preference_loss, row_means, token_logprobs
+from ml.losses import kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 from ml.plan import Hyperparameters, Row, Step, as_dict, plan_steps, resolve
 from ml.replay import answer_prompts, load_answers, reference_states, save_answers
 from ml.rewording import reword
@@ -77,6 +77,7 @@ class Material:
                     pairs.append(place)
                     rejected.append(self.example(wrong, wording=sight.wording))
         batch = collate([*examples, *rejected, *(self.replay[i] for i in step.replay)])
+        batch["weights"] = row_weights([sum(example.mask) for example in examples])
         batch["n_examples"], batch["pairs"] = len(examples), torch.tensor(pairs, dtype=torch.long)
         batch["reference"] = torch.cat([self.reference[i] for i in step.replay]) if step.replay else None
         return batch
@@ -102,7 +103,7 @@ class CorrectionTrainer(SFTTrainer):
         is_answer = rows < n_answers
         logprobs = token_logprobs(head(causal, hidden[is_answer]), targets[is_answer])
         means = row_means(logprobs, rows[is_answer], n_answers)
-        example_loss = -means[:n_examples].mean()
+        example_loss = -(means[:n_examples] * inputs["weights"]).sum()
         loss = example_loss
         parts = {"example_loss": example_loss}
         if len(pairs):
@@ -199,6 +200,18 @@ def valid_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows:
     return sum(result["loss"] * result["n_tokens"] for result in results) / n_tokens if n_tokens else None
 
 
+def own_answers(
+    run: RunDirectory, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]]
+) -> list[Encoded]:
+    """The base model's answers to the general prompts, kept in the run directory: a resumed run needs the same."""
+    path = run.path / "replay_answers.json"
+    answers = load_answers(path)
+    if answers is None:
+        answers = answer_prompts(model, tokenizer, prompts, seed=run.config["seed"])
+        save_answers(path, answers)
+    return answers
+
+
 def trainer_config(
     run: RunDirectory, *, hyperparameters: Hyperparameters, n_steps: int, device: Device, autocast: bool
 ) -> SFTConfig:
@@ -209,6 +222,7 @@ def trainer_config(
         train_sampling_strategy="sequential",
         learning_rate=hyperparameters.learning_rate,
         lr_scheduler_type="cosine",
+        activation_checkpointing=False,
         warmup_steps=max(1, n_steps // 20),
         weight_decay=0.0,
         max_grad_norm=1.0,
@@ -218,7 +232,6 @@ def trainer_config(
         seed=run.config["seed"],
         use_cpu=device.name == "cpu",
         bf16=autocast,
-        gradient_checkpointing=False,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
@@ -255,22 +268,8 @@ def sft(run: RunDirectory) -> Row:
     hyperparameters, reasons = resolve(run.config.get("hyperparameters") or {}, train)
     seed = run.config["seed"]
 
-    path = run.path / "replay_answers.json"
-    replay = load_answers(path)
-    if replay is None:
-        replay = answer_prompts(model, tokenizer, [row["messages"] for row in run.rows("replay.jsonl")], seed=seed)
-        save_answers(path, replay)
-    material = Material(
-        rows=train,
-        tokenizer=tokenizer,
-        replay=replay,
-        reference=reference_states(model, replay),
-        hyperparameters=hyperparameters,
-        seed=seed,
-    )
-    steps = plan_steps(train, n_replay=len(replay), hyperparameters=hyperparameters, seed=seed)
-    batches = [material.collate(step) for step in steps]
-    n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in batches]
+    prompts = [row["messages"] for row in run.rows("replay.jsonl")]
+    steps = plan_steps(train, n_replay=len(prompts), hyperparameters=hyperparameters, seed=seed)
     checkpoint = last_checkpoint(run.path / "checkpoints")
     if checkpoint:
         run.events.emit("resumed", step=int(checkpoint.name.rpartition("-")[2]))
@@ -283,6 +282,17 @@ def sft(run: RunDirectory) -> Row:
             hyperparameters=as_dict(hyperparameters),
             auto=reasons,
         )
+    replay = own_answers(run, model, tokenizer, prompts)
+    material = Material(
+        rows=train,
+        tokenizer=tokenizer,
+        replay=replay,
+        reference=reference_states(model, replay),
+        hyperparameters=hyperparameters,
+        seed=seed,
+    )
+    batches = [material.collate(step) for step in steps]
+    n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in batches]
     trainer = CorrectionTrainer(
         model=model,
         args=trainer_config(

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ml.losses import kl_divergence, preference_loss, row_means, token_logprobs
+from ml.losses import kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 
 
 def test_token_logprobs_of_even_and_of_skewed_logits():
@@ -38,3 +38,8 @@ def test_kl_sends_no_gradient_to_the_reference():
     kl_divergence(reference, logits).backward()
     assert reference.grad is None
     assert logits.grad.abs().sum() > 0
+
+
+def test_row_weights_follow_length_up_to_a_limit():
+    assert row_weights([8, 24]).tolist() == pytest.approx([0.25, 0.75])
+    assert row_weights([32, 500]).tolist() == pytest.approx([0.5, 0.5])
