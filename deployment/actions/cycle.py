@@ -223,7 +223,8 @@ def _numbers(cycle: Cycle, ended_at: datetime) -> dict[str, Any]:
 
 
 def _failed_rules(candidate: Evaluation) -> str:
-    return ", ".join(str(GateRule(rule["name"]).label) for rule in candidate.gate if not rule["passed"])
+    rules = ", ".join(str(GateRule(rule["name"]).label) for rule in candidate.gate if not rule["passed"])
+    return _("Rules not met: %(rules)s.") % {"rules": rules} if rules else ""
 
 
 def _request_baseline(deployment: Deployment, *, version: DatasetVersion | None, by: User | None) -> Evaluation:

@@ -1,7 +1,10 @@
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asgiref.sync import SyncToAsync
+from django.db import connections
 
 from deployment.actions.release import ensure_deployment
 from deployment.models import Deployment
@@ -20,6 +23,14 @@ def var_dir(tmp_path: Path, settings) -> Path:
     settings.ENGINE_TOKEN_FILE.write_text(TOKEN)
     settings.ENGINE_URL = "http://127.0.0.1:9"  # nobody answers there
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _close_connections() -> Iterator[None]:
+    """Close the connection of the thread in which async tests reach the database: it would hold the test database."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+    gc.collect()  # a connection of a request's own thread goes with the thread
 
 
 @pytest.fixture(autouse=True)
