@@ -52,7 +52,10 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
             "corrections want bold steps, which the replay holds in check",
         ),
         "lora_rank": (16, "enough for hundreds of corrections"),
-        "replay_batch_size": (4, "half as many general prompts as examples hold the model where it was"),
+        "replay_batch_size": (
+            8 if n_corrections < 20 else 4,
+            "four general prompts a step hold the model where it was, eight where the steps are few",
+        ),
         "replay_weight": (1.0, "the least that keeps unrelated answers as likely as they were"),
         "preference_weight": (0.0, "learning the correction is enough to prefer it"),
         "preference_beta": (2.0, "a difference of half a nat per token counts"),

@@ -128,6 +128,7 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1:
         print("usage: python -m ml prepare OUT_DIR", file=sys.stderr)
         return 64
+    torch.set_num_threads(1)  # the work is small; a second thread would mostly wait, on a busy machine for long
     try:
         prepare(out=Path(argv[0]).absolute())
     except MlError as error:

@@ -4,11 +4,21 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ml import prepare as module
 from ml.data import encode_example
 from ml.prepare import is_sane, main, prepare
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small steps on several threads mostly wait for each other when the machine has other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_missing_package_is_said_plainly(tmp_path, monkeypatch, capsys):
