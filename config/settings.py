@@ -37,6 +37,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "common.wire.WireMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -139,6 +140,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+API_REQUESTS_PER_MINUTE = env.read_int("EMEND_API_REQUESTS_PER_MINUTE", 1200)  # of one key; 0: no limit
 
 # Celery: the row is the truth, the message a nudge; so no results are kept and a lost message costs a sweep.
 CELERY_BROKER_URL = env.read_text("EMEND_BROKER_URL", "filesystem://localhost")

@@ -133,3 +133,12 @@ class CheckKind(TextChoices):
     MATCHES = "matches", _("matches the pattern")
     MAX_WORDS = "max_words", _("has at most so many words")
     JSON = "json", _("is valid JSON")
+
+
+class Scope(TextChoices):
+    """What a program may do with an API key."""
+
+    FILES = "files", _("Files")
+    JOBS = "jobs", _("Fine-tuning")
+    INFERENCE = "inference", _("Answers")
+    FEEDBACK = "feedback", _("Feedback")

@@ -8,10 +8,19 @@ from django.db.models import Count, F, Q, QuerySet
 
 from common.conversations import canonical_json
 from labeling.models import Example, Project
-from training.models import DatasetRow, DatasetVersion, Evaluation, EvaluationResult, Job, TunedModel
+from training.models import BaseModel, DatasetRow, DatasetVersion, Evaluation, EvaluationResult, Job, TunedModel
 from training.states import EvaluationState, Suite
 
+# Names that old clients ask for; all of them mean the catalog's default base model.
+ALIASES = ("ada", "babbage", "curie", "davinci")
 MEASURES = ("efficacy", "generalisation", "stop_rate", "held_out_loss")
+
+
+def find_base_model(name: str) -> BaseModel | None:
+    """Return the base model of this slug, or the default one for an old name; None where there is none."""
+    if name in ALIASES:
+        return BaseModel.objects.order_by("-is_default", "pk").first()
+    return BaseModel.objects.filter(slug=name).first()
 
 
 def previous_version(version: DatasetVersion) -> DatasetVersion | None:

@@ -1,3 +1,4 @@
+from labeling.models.api_key import ApiKey
 from labeling.models.case import Case, Correction, PreferencePair, Probe, RegressionTest, Report
 from labeling.models.example import Example
 from labeling.models.instructions import Acknowledgement, InstructionVersion
@@ -6,6 +7,7 @@ from labeling.models.work import Draft, Review, Submission, Task
 
 __all__ = [
     "Acknowledgement",
+    "ApiKey",
     "Case",
     "Correction",
     "Draft",

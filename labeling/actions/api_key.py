@@ -1,0 +1,62 @@
+"""Keys of programs: made, found and revoked."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from labeling.models import ApiKey, Project, User
+from labeling.models.api_key import hash_key
+from labeling.states import Scope
+
+PREFIX = "sk-emend-"
+USE_GRAIN = timedelta(minutes=1)  # a use is written down at most once a minute
+
+
+def create_key(
+    *,
+    project: Project,
+    name: str,
+    user: User | None = None,
+    scopes: Sequence[Scope | str] = tuple(Scope),
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
+) -> tuple[ApiKey, str]:
+    """Make a key and return its row with the key itself, which exists nowhere else from then on.
+
+    A key of a person stops working when the person leaves the project. Raises ValueError for an unknown scope.
+    """
+    text = PREFIX + secrets.token_urlsafe(32)
+    row = ApiKey.objects.create(
+        project=project,
+        user=user,
+        name=name,
+        key_hash=hash_key(text),
+        hint=f"{text[:13]}…{text[-4:]}",
+        scopes=[Scope(scope).value for scope in scopes],
+        expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
+    )
+    return row, text
+
+
+def find_key(*, text: str) -> ApiKey | None:
+    """Return the usable key of this text and note its use; None where there is none."""
+    key = ApiKey.objects.usable().select_related("project", "user").filter(key_hash=hash_key(text)).first()
+    if key is None:
+        return None
+    now = timezone.now()
+    if key.last_used_at is None or key.last_used_at < now - USE_GRAIN:
+        stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - USE_GRAIN)
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+    return key
+
+
+@transaction.atomic
+def revoke_key(*, key: ApiKey) -> None:
+    """End the key at once, for good; a second time changes nothing."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    key.refresh_from_db()

@@ -1,0 +1,77 @@
+"""Who is asking, at the doors of /v1."""
+
+import time
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest
+
+from common.wire import WireError
+from labeling.actions.api_key import find_key
+from labeling.models import ApiKey
+from labeling.states import Scope
+
+WINDOW_S = 60
+NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
+    "(i.e. Authorization: Bearer YOUR_KEY). A project's admin makes one on the page “API keys”."
+)
+
+
+def require_key(request: HttpRequest, *scopes: Scope) -> ApiKey:
+    """Return the key of the request, which has to carry one of `scopes`, and count the request against its limit.
+
+    Put it first in every view. The key's `project` and `user` (None for a key of nobody) are fetched. Raises WireError:
+    401 without a usable key, 403 without the scope, 429 over the limit.
+    """
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    text = text.strip()
+    if kind.lower() != "bearer" or not text:
+        raise WireError(NO_KEY, status=401, headers={"WWW-Authenticate": "Bearer"})
+    key = find_key(text=text)
+    if key is None:
+        shown = f"{text[:6]}***{text[-4:]}" if len(text) > 14 else "***"
+        raise WireError(
+            f"Incorrect API key provided: {shown}. You can find the keys of your project on its page “API keys”.",
+            status=401,
+            code="invalid_api_key",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    _count(request, key)
+    if scopes and not any(key.allows(scope) for scope in scopes):
+        needed = " or ".join(scopes)
+        raise WireError(
+            f"This API key may not do that: it lacks the scope {needed}.", status=403, code="insufficient_permissions"
+        )
+    request.api_key = key  # type: ignore[attr-defined]
+    return key
+
+
+def _count(request: HttpRequest, key: ApiKey) -> None:
+    """Count the request in the key's window of a minute and say in the headers what is left of it."""
+    limit = settings.API_REQUESTS_PER_MINUTE if key.requests_per_minute is None else key.requests_per_minute
+    if not limit:
+        return
+    now = time.time()
+    window = int(now // WINDOW_S)
+    place = f"api-key-{key.key_hash[:24]}-{window}"
+    cache.add(place, 0, timeout=2 * WINDOW_S)
+    try:
+        n_requests = cache.incr(place)
+    except ValueError:  # the cache dropped it in between
+        n_requests = 1
+    left_s = max(1, int((window + 1) * WINDOW_S - now))
+    headers = {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(max(0, limit - n_requests)),
+        "x-ratelimit-reset-requests": f"{left_s}s",
+    }
+    request.wire_headers.update(headers)  # type: ignore[attr-defined]
+    if n_requests > limit:
+        raise WireError(
+            f"Rate limit reached for this API key: {limit} requests a minute. Please try again in {left_s}s.",
+            status=429,
+            kind="rate_limit_error",
+            code="rate_limit_exceeded",
+            headers={"Retry-After": str(left_s)},
+        )
