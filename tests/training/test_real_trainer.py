@@ -99,7 +99,7 @@ def test_a_killed_worker_leaves_no_trainer_and_the_next_one_resumes(project, tin
     for n in range(24):
         make_correction(project, f"what is the cat number {n}")
     job = create_job(
-        dataset_version=freeze_dataset(project=project), base_model=tiny_model, hyperparameters={"n_epochs": 50}
+        dataset_version=freeze_dataset(project=project), base_model=tiny_model, hyperparameters={"n_epochs": 15}
     )
     name = str(connection.settings_dict["NAME"])
     environment = {"EMEND_VAR_DIR": str(django_settings.VAR_DIR), "EMEND_ML_THREADS": "2", "EMEND_SECRET_KEY": "test"}
@@ -109,7 +109,7 @@ def test_a_killed_worker_leaves_no_trainer_and_the_next_one_resumes(project, tin
         env={**_inherited(), **environment, "DJANGO_SETTINGS_MODULE": "config.settings"},
     )
     try:
-        wait_until(lambda: Event.objects.filter(job=job, code="metrics").count() > 3 or worker.poll() is not None)
+        wait_until(lambda: Event.objects.filter(job=job, code="metrics").exists() or worker.poll() is not None)
         trainer_pid = int((job.run_dir / runner.PID_FILE).read_text())
         assert Path(f"/proc/{trainer_pid}").exists()
     finally:
