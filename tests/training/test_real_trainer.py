@@ -57,7 +57,7 @@ def tiny_model(db: None) -> BaseModel:
     return base_model
 
 
-def wait_until(is_so: Callable[[], object], *, timeout_s: float = 120) -> None:
+def wait_until(is_so: Callable[[], object], *, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen in time"
