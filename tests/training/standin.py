@@ -4,6 +4,7 @@ usage: standin.py MODE sft|evaluate RUN_DIR, where MODE is one of succeed, data,
 """
 
 import json
+import os
 import signal
 import sys
 import time
@@ -79,9 +80,11 @@ def evaluate(run_dir: Path, mode: str) -> int:
 
 
 def wait() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a trainer that does not listen
-    while True:
-        time.sleep(60)
+    """Do not listen to SIGTERM; only the death of the parent ends it, so that no test run leaves it behind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent_pid = os.getppid()
+    while os.getppid() == parent_pid:
+        time.sleep(0.5)
 
 
 def main() -> int:
