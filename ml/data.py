@@ -8,12 +8,13 @@ yields ordinary tokens and never a role boundary or a stop.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from ml.errors import DataError
 
-Message = dict[str, str]
+Message = dict[str, Any]
 
 # Private-use characters, which no template spells.
 PLACEHOLDER = "\ue000{}\ue001"
@@ -75,6 +76,8 @@ def encode_example(
 ) -> Encoded:
     """The tokens of a whole conversation, masked so that the assistant's answers and their end tokens are learnt.
 
+    A message of the weight 0 is not learnt, unless it is the last one under `last_only`.
+
     Exactly these are learnt: the tokens of each assistant content (of the last one alone if `last_only`) and the one
     special token that the template puts after it. Nothing follows the last end token. Raises DataError when the last
     message is not the assistant's, or when the template does not close an answer with a special token: a model
@@ -96,7 +99,7 @@ def encode_example(
             raise DataError("The chat template does not end an answer with a special token.")
         if i == last:
             markup = markup[:1]
-        is_learnt = is_answer and (i == last or not last_only)
+        is_learnt = is_answer and (i == last if last_only else message.get("weight") != 0)
         ids += content + markup
         mask += [int(is_learnt)] * len(content)
         mask += [int(is_learnt)] * len(markup[:1]) + [0] * len(markup[1:])

@@ -12,6 +12,8 @@ from ml.errors import DataError
 
 Row = dict[str, Any]
 
+MULTIPLIER = "learning_rate_multiplier"  # not a hyperparameter of its own: it scales the learning rate
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -39,7 +41,7 @@ class Hyperparameters:
 def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict[str, str]]:
     """The hyperparameters with every "auto" decided, and the reason for each such decision. Raises DataError."""
     names = {field.name for field in fields(Hyperparameters)}
-    if unknown := set(configured) - names:
+    if unknown := set(configured) - names - {MULTIPLIER}:
         raise DataError(f"There is no hyperparameter {sorted(unknown)[0]!r}.")
     n_corrections = sum(row["kind"] == "correction" for row in rows)
     batch_size = max(4, min(8, n_corrections // 5)) if n_corrections else 8
@@ -72,6 +74,11 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
             raise DataError(f'The hyperparameter {name} must be a number or "auto", not {given!r}.')
         else:
             values[name] = type(value)(given)
+    multiplier = configured.get(MULTIPLIER, "auto")
+    if multiplier != "auto":
+        if isinstance(multiplier, bool) or not isinstance(multiplier, int | float) or multiplier <= 0:
+            raise DataError(f'{MULTIPLIER} must be a number above 0 or "auto", not {multiplier!r}.')
+        values["learning_rate"] *= multiplier
     return Hyperparameters(**values), reasons
 
 

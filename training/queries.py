@@ -17,16 +17,19 @@ MEASURES = ("efficacy", "generalisation", "stop_rate", "held_out_loss")
 
 
 def find_base_model(name: str) -> BaseModel | None:
-    """Return the base model of this slug, or the default one for an old name; None where there is none."""
-    if name in ALIASES:
-        return BaseModel.objects.order_by("-is_default", "pk").first()
-    return BaseModel.objects.filter(slug=name).first()
+    """Return the base model of this slug or alias, or the default one for an old name; None where there is none."""
+    base_models = list(BaseModel.objects.order_by("-is_default", "pk"))
+    found = [base_model for base_model in base_models if name == base_model.slug or name in base_model.aliases]
+    if not found and name in ALIASES:
+        found = base_models
+    return found[0] if found else None
 
 
 def previous_version(version: DatasetVersion) -> DatasetVersion | None:
     """Return the version frozen before this one."""
     return (
-        DatasetVersion.objects.filter(project_id=version.project_id, number__lt=version.number)
+        DatasetVersion.objects.own()
+        .filter(project_id=version.project_id, number__lt=version.number)
         .order_by("-number")
         .first()
     )
@@ -71,7 +74,7 @@ def export_chunks(version: DatasetVersion, *, split: str = "", n_rows: int = 200
 
 def unfrozen_examples(project: Project) -> "QuerySet[Example]":
     """Return the trainable examples that are not in the newest dataset version."""
-    latest = project.dataset_versions.order_by("-number").first()
+    latest = project.dataset_versions.own().order_by("-number").first()
     examples = Example.objects.filter(project=project).trainable()
     return examples.exclude(pk__in=latest.rows.values("example_id")) if latest else examples
 

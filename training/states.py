@@ -64,6 +64,19 @@ class Split(TextChoices):
     VALID = "valid", _("Validation")
 
 
+class FilePurpose(TextChoices):
+    FINE_TUNE = "fine-tune", _("Rows to train on")
+    BATCH = "batch", _("Batch of requests")
+    EVALS = "evals", _("Rows to evaluate on")
+    RESULTS = "fine-tune-results", _("Measurements of a job")
+
+
+class FileFormat(TextChoices):
+    CHAT = "chat", _("Conversations")
+    COMPLETION = "completion", _("Prompts and completions")
+    PREFERENCE = "preference", _("Preferences")
+
+
 class Suite(TextChoices):
     REGRESSION = "regression", _("Cases")
     PROBE = "probe", _("Probes")

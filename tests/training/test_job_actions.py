@@ -76,7 +76,7 @@ def test_a_job_is_queued_with_its_run_directory(
     assert set(rows["One?"]) == {"id", "kind", "messages", "rejected", "is_new"}
     assert (job.run_dir / "valid.jsonl").read_text() == ""
     config = json.loads((job.run_dir / "config.json").read_text())
-    assert config["hyperparameters"] == {"n_epochs": 3}
+    assert config["hyperparameters"] == {"n_epochs": 3, "demonstration_epochs": 3}
     assert (config["method"], config["seed"], config["parent_pid"]) == ("sft", 7, None)
     assert config["base"] == str(base_model.folder)
     assert job.hyperparameters == {
@@ -129,7 +129,7 @@ def test_a_base_model_without_weights_is_refused(project, base_model) -> None:
 def test_suffixes_are_made_fit_for_a_name() -> None:
     assert normalise_suffix("  Kitchen Help / 2nd try! ") == "kitchen-help-2nd-try"
     assert normalise_suffix("厨房") == ""
-    assert normalise_suffix("a" * 39 + " b") == "a" * 39
+    assert normalise_suffix("a" * 63 + " b") == "a" * 63
 
 
 def test_a_job_runs_to_a_registered_model(job) -> None:

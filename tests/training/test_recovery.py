@@ -53,7 +53,7 @@ def test_a_job_of_a_dead_worker_goes_back_to_the_queue_and_resumes(job, nudges, 
     recover()
     job.refresh_from_db()
     assert job.state == JobState.QUEUED
-    assert job.events.last().data == {"reason": "worker_lost"}
+    assert job.events.last().data == {"reason": "worker_lost", "queue_number": 0}
     assert nudges == [("run_job", job.pk)]
     execute_job(job=job)
     job.refresh_from_db()

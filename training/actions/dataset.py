@@ -24,7 +24,7 @@ BATCH_SIZE = 500
 class FrozenRow:
     """A row about to be frozen. `row_hash` covers what is trained on: kind, messages and the rejected output."""
 
-    example_pk: int
+    example_pk: int | None
     kind: str
     messages: list[Message]
     rejected: str | None

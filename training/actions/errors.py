@@ -9,6 +9,11 @@ class TrainingError(Exception):
     TrainingError
     ├── NothingToFreeze      the project has no example that could be trained on
     ├── LeakedProbe          a training row asks what a held-out probe asks (`prompts`, `case_pks`)
+    ├── FileRefused          a file that cannot be used (`field` names the input at fault)
+    │   ├── EmptyFile
+    │   ├── FileTooLarge
+    │   └── BadLine          the first line at fault (`number`, `name` of the field in it)
+    ├── ModelInUse           a model that cannot be deleted now
     ├── JobRefused           a job that cannot be created (`field` names the input at fault)
     │   ├── NoTrainingRows
     │   ├── BaseModelNotReady
@@ -30,6 +35,41 @@ class LeakedProbe(TrainingError):
     def __init__(self, message: str, *, prompts: list[str], case_pks: list[int]) -> None:
         super().__init__(message)
         self.prompts, self.case_pks = prompts, case_pks
+
+
+class FileRefused(TrainingError):
+    def __init__(self, message: str = "", *, field: str = "file") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class EmptyFile(FileRefused):
+    message = _("The file is empty.")
+
+
+class FileTooLarge(FileRefused):
+    message = _("The file is larger than 512 MB.")
+
+
+class BadLine(FileRefused):
+    """The message is in the words that users of the API know, in English."""
+
+    def __init__(self, number: int, name: str, why: str, *, message: str = "") -> None:
+        place = f"Line {number}, field {name}" if name else f"Line {number}"
+        super().__init__(message or f"{place}: {why}.")
+        self.number, self.name = number, name
+
+    @classmethod
+    def not_a_dictionary(cls, number: int, start: str) -> "BadLine":
+        message = (
+            "Expected file to have JSONL format, where every line is a valid JSON dictionary. "
+            f'Line {number} is not a dictionary (HINT: line starts with: "{start}...").'
+        )
+        return cls(number, "", "", message=message)
+
+
+class ModelInUse(TrainingError):
+    message = _("This model is in use and cannot be deleted.")
 
 
 class JobRefused(TrainingError):

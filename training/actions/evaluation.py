@@ -44,7 +44,7 @@ def request_evaluation(
     the project's newest, so that two models asked for together meet the same suites. A given `baseline` is what the
     evaluation is compared with from now on; the gate is judged as soon as both are finished.
     """
-    version = dataset_version or project.dataset_versions.order_by("-number").first()
+    version = dataset_version or project.dataset_versions.own().order_by("-number").first()
     suites = {"tests": _test_rows(project), "held_out": _held_out_rows(version), "unrelated": _unrelated_rows()}
     suite_hash = digest({**suites, "max_tokens": MAX_TOKENS})
     with transaction.atomic():

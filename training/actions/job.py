@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -21,13 +20,15 @@ from training import tasks
 from training.actions import runner
 from training.actions.catalog import ensure_bundled_base_model
 from training.actions.errors import BadHyperparameter, BaseModelNotReady, NotPossible, NoTrainingRows
-from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, TunedModel
+from training.actions.registry import register_model
+from training.actions.results import write_result_file
+from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job
 from training.states import JOB_MOVES, ErrorKind, JobState, Split
 
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-MAX_SUFFIX = 40
+MAX_SUFFIX = 64
 # Name to the smallest and the largest value, and whether it has to be a whole number.
 HYPERPARAMETERS: dict[str, tuple[float, float, bool]] = {
     "n_epochs": (1, 50, True),
@@ -156,7 +157,9 @@ def change_state(job: Job, after: JobState, *, by: User | None = None, reason: s
     """Move the job and write the event that says so, in one transaction. Raises StateError."""
     with transaction.atomic():
         move(job, after, moves=JOB_MOVES, by=by, reason=reason, **fields)
-        data = {"reason": reason} if reason else {}
+        data: dict[str, Any] = {"reason": reason} if reason else {}
+        if after == JobState.QUEUED:
+            data["queue_number"] = _queue_number(job)
         if after == JobState.FAILED:
             data = {"kind": job.error_kind, "message": job.error}
         append_event(job, after, data)
@@ -206,6 +209,12 @@ def _change_or_refuse(job: Job, after: JobState, by: User | None) -> None:
         raise NotPossible from error
 
 
+def _queue_number(job: Job) -> int:
+    """Return how many jobs will come before this queued one."""
+    waiting = list(Job.objects.waiting().values_list("pk", flat=True))
+    return waiting.index(job.pk) + Job.objects.filter(state=JobState.RUNNING).count()
+
+
 def _last_number(job: Job) -> int:
     return Event.objects.filter(job_id=job.pk).aggregate(last=Max("number"))["last"] or 0
 
@@ -237,13 +246,25 @@ def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str]) -> Iterator[d
 def _write_config(job: Job) -> None:
     config = {
         "method": job.method,
-        "base": str(job.base_model.folder),
+        "base": str((job.parent or job.base_model).folder),
         "seed": job.seed,
         "threads": runner.n_threads(),
         "parent_pid": runner.worker_pid(job.worker),
-        "hyperparameters": {name: value for name, value in job.hyperparameters.items() if value != AUTO},
+        "hyperparameters": _trainer_hyperparameters(job),
     }
     runner.write_json(job.run_dir / "config.json", config)
+
+
+def _trainer_hyperparameters(job: Job) -> dict[str, Any]:
+    """Return what was asked for in the trainer's words (ml/plan.py): its epochs count corrections and demonstrations apart."""
+    found = {name: value for name, value in job.hyperparameters.items() if value != AUTO}
+    if "n_epochs" in found:
+        found["demonstration_epochs"] = found["n_epochs"]
+    if job.method == "dpo":
+        found["preference_weight"] = 1.0
+    if "beta" in found:
+        found["preference_beta"] = found.pop("beta")
+    return found
 
 
 def _follow(job: Job, child: runner.Child) -> str:
@@ -261,7 +282,7 @@ def _follow(job: Job, child: runner.Child) -> str:
         if row is None or row["state"] not in (JobState.RUNNING, JobState.PAUSED):
             return ""
         state = row["state"]
-        if child.exit_code is None and row["cancel_requested_at"]:
+        if row["cancel_requested_at"]:  # even where it has just finished: the person was told that it is cancelled
             child.end()
             return JobState.CANCELLED
         if child.exit_code is None and (state == JobState.PAUSED or runner.SHUTDOWN.is_set()):
@@ -310,19 +331,14 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
         return
     elif child.exit_code == 0 and result.get("status") == "succeeded":
         with transaction.atomic():
-            model = _register(job)
-            change_state(job, JobState.SUCCEEDED, result=result, remaining_s=0, finished_at=now, reason=model.name)
+            model = register_model(job=job)
+            fields: dict[str, Any] = {"result": result, "remaining_s": 0, "finished_at": now}
+            if job.training_file_id:
+                fields["result_file"] = write_result_file(job=job, result=result)
+            change_state(job, JobState.SUCCEEDED, reason=model.name, **fields)
         runner.remove_checkpoints(job.run_dir)
     elif runner.was_stopped(child, n_attempts=job.n_attempts):
         change_state(job, JobState.QUEUED, reason="stopped")
     else:
         kind, message = runner.sort_error(child=child, result=result)
         change_state(job, JobState.FAILED, result=result, error_kind=kind, error=message, finished_at=now)
-
-
-def _register(job: Job) -> TunedModel:
-    name = f"ft:{job.base_model.slug}:{settings.ORGANISATION}:{job.suffix}:{job.key[-8:]}"
-    location = (job.run_dir / "model").relative_to(settings.VAR_DIR)
-    return TunedModel.objects.create(
-        project_id=job.project_id, name=name, base_model=job.base_model, job=job, location=str(location)
-    )

@@ -11,6 +11,7 @@ from training import tasks
 from training.actions import evaluation as evaluations
 from training.actions import job as jobs
 from training.actions import runner
+from training.actions.file import delete_expired_files
 from training.models import Evaluation, Job
 from training.states import ErrorKind, EvaluationState, JobState
 
@@ -35,6 +36,7 @@ def recover() -> None:
         if runner.is_worker_dead(evaluation.worker, evaluation.heartbeat_at):
             with contextlib.suppress(StateError):
                 _recover_evaluation(evaluation)
+    delete_expired_files()
     nudge_waiting()
 
 

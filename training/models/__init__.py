@@ -1,5 +1,6 @@
 from training.models.dataset import DatasetRow, DatasetVersion
 from training.models.evaluation import Evaluation, EvaluationResult
+from training.models.file import File
 from training.models.job import Event, Job
 from training.models.registry import BaseModel, TunedModel
 
@@ -10,6 +11,7 @@ __all__ = [
     "Evaluation",
     "EvaluationResult",
     "Event",
+    "File",
     "Job",
     "TunedModel",
 ]

@@ -4,6 +4,7 @@ from django.db import models
 
 from labeling.models import Example, Membership, Project, User
 from labeling.states import ExampleKind
+from training.models.file import File
 from training.states import Split
 
 
@@ -12,13 +13,23 @@ class DatasetVersionQuerySet(models.QuerySet["DatasetVersion"]):
         """Admins see the versions of their project."""
         return self.filter(project_id=membership.project_id) if membership.is_admin else self.none()
 
+    def own(self) -> "DatasetVersionQuerySet":
+        """Versions frozen from the project's examples, not made of uploaded files."""
+        return self.filter(training_file__isnull=True)
+
 
 class DatasetVersion(models.Model):
-    """A frozen, content-hashed list of examples. The same content never makes two versions."""
+    """A frozen, content-hashed list of examples. The same content never makes two versions.
+
+    `training_file` says that the rows were uploaded instead: they are no examples of the project and enter no other
+    version.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="dataset_versions")
     number = models.PositiveIntegerField()
     content_hash = models.CharField(max_length=64, help_text="SHA-256 over the rows' hashes and splits, in order")
+    training_file = models.ForeignKey(File, models.PROTECT, null=True, related_name="dataset_versions")
+    validation_file = models.ForeignKey(File, models.PROTECT, null=True, related_name="+")
     n_train = models.PositiveIntegerField()
     n_valid = models.PositiveIntegerField()
     note = models.CharField(max_length=500, blank=True)
@@ -43,7 +54,7 @@ class DatasetVersion(models.Model):
 
 
 class DatasetRow(models.Model):
-    """One frozen text. `example` says where it came from; the text does not depend on it."""
+    """One frozen text. `example` says where it came from, None: from the version's file; the text does not depend on it."""
 
     version = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="rows")
     position = models.PositiveIntegerField()
@@ -52,7 +63,7 @@ class DatasetRow(models.Model):
     row_hash = models.CharField(max_length=64)
     messages = models.JSONField()
     rejected = models.TextField(null=True, help_text="the wrong output of a correction")
-    example = models.ForeignKey(Example, models.PROTECT, related_name="dataset_rows")
+    example = models.ForeignKey(Example, models.PROTECT, null=True, related_name="dataset_rows")
 
     class Meta:
         ordering = ["position"]

@@ -5,6 +5,7 @@ from django.db import models
 
 from labeling.models import Membership, Project, User
 from training.models.dataset import DatasetVersion
+from training.models.file import File
 from training.models.registry import BaseModel
 from training.states import JOB_ENDED, JobState
 
@@ -14,18 +15,28 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Admins see the jobs of their project."""
         return self.filter(project_id=membership.project_id) if membership.is_admin else self.none()
 
+    def of_api(self, project: Project, *, is_legacy: bool) -> "JobQuerySet":
+        """Jobs that were created over the API, in its present or its legacy form, and not deleted there."""
+        return self.filter(project=project, training_file__isnull=False, is_legacy=is_legacy, deleted_at__isnull=True)
+
     def waiting(self) -> "JobQuerySet":
         """Queued jobs in the order in which they will start."""
         return self.filter(state=JobState.QUEUED).order_by("-priority", "pk")
 
 
 class Job(models.Model):
-    """A fine-tuning job. Its run directory is `var/runs/<key>`; `heartbeat_at` is the worker's sign of life."""
+    """A fine-tuning job. Its run directory is `var/runs/<key>`; `heartbeat_at` is the worker's sign of life.
+
+    What came over the API is kept beside: the files, `metadata`, and `request`, the words of the request that are echoed.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="jobs")
-    key = models.CharField(max_length=40, unique=True, help_text="ftjob-...")
+    key = models.CharField(max_length=40, unique=True, help_text="ftjob-..., legacy: ft-...")
     dataset_version = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="jobs")
     base_model = models.ForeignKey(BaseModel, models.PROTECT, related_name="jobs")
+    parent = models.ForeignKey(
+        "training.TunedModel", models.SET_NULL, null=True, related_name="continuations", help_text="trained from here"
+    )
     suffix = models.CharField(max_length=64, blank=True)
     method = models.CharField(max_length=10, default="sft")
     seed = models.PositiveIntegerField(default=0)
@@ -43,6 +54,13 @@ class Job(models.Model):
     error_kind = models.CharField(max_length=12, blank=True)
     error = models.TextField(blank=True)
     result = models.JSONField(default=dict, help_text="result.json of the run")
+    training_file = models.ForeignKey(File, models.PROTECT, null=True, related_name="jobs")
+    validation_file = models.ForeignKey(File, models.PROTECT, null=True, related_name="+")
+    result_file = models.ForeignKey(File, models.PROTECT, null=True, related_name="+")
+    is_legacy = models.BooleanField(default=False)
+    request = models.JSONField(default=dict)
+    metadata = models.JSONField(null=True)
+    deleted_at = models.DateTimeField(null=True, help_text="deleted over the API; its pages stay")
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)

@@ -18,6 +18,7 @@ class BaseModel(models.Model):
     location = models.CharField(max_length=300)
     n_parameters = models.BigIntegerField(null=True, blank=True)
     context_tokens = models.PositiveIntegerField(default=2048)
+    aliases = models.JSONField(default=list, blank=True, help_text="other names under which the API knows it")
     licence = models.CharField(max_length=60, blank=True)
     is_default = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -44,18 +45,34 @@ class TunedModelQuerySet(models.QuerySet["TunedModel"]):
     def visible_to(self, membership: Membership) -> "TunedModelQuerySet":
         return self.filter(project_id=membership.project_id)
 
+    def named(self, name: str) -> "TunedModelQuerySet":
+        """The model of that name or alias."""
+        return self.filter(Q(name=name) | Q(alias=name))
+
+
+class LiveModelManager(models.Manager.from_queryset(TunedModelQuerySet)):  # type: ignore[misc]
+    def get_queryset(self) -> TunedModelQuerySet:
+        return super().get_queryset().filter(deleted_at__isnull=True)
+
 
 class TunedModel(models.Model):
-    """A fine-tuned model in the registry, named ft:<base>:<org>:<suffix>:<id>."""
+    """A fine-tuned model in the registry, named ft:<base>:<org>:<suffix>:<id>; `alias` is its legacy name.
+
+    A deleted model has lost its weights; its row stays for the history. `objects` does not find it, `everything` does,
+    and so do foreign keys.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tuned_models")
     name = models.CharField(max_length=200, unique=True)
+    alias = models.CharField(max_length=200, unique=True, null=True)
     base_model = models.ForeignKey(BaseModel, models.PROTECT, related_name="tuned_models")
     job = models.OneToOneField("training.Job", models.PROTECT, related_name="tuned_model")
     location = models.CharField(max_length=300, help_text="folder of the merged weights below var/")
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True)
 
-    objects = TunedModelQuerySet.as_manager()
+    objects = LiveModelManager()
+    everything = TunedModelQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -66,3 +83,8 @@ class TunedModel(models.Model):
     @property
     def folder(self) -> Path:
         return settings.VAR_DIR / self.location
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its weights are there."""
+        return (self.folder / "config.json").is_file()

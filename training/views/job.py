@@ -207,5 +207,7 @@ def _event_label(code: str) -> str:
         "merging": _("Weights are merged"),
         "stopped": _("Trainer stopped"),
         "finished": _("Trainer finished"),
+        "queue": _("Place in the queue"),
+        "repeated": _("Rows that are repeated"),
     }
     return labels.get(code, code)

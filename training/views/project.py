@@ -21,7 +21,7 @@ def project_summary(request: HttpRequest, slug: str) -> HttpResponse:
         "job": job,
         "is_at_work": is_at_work,
         "n_unfrozen": unfrozen_examples(membership.project).count(),
-        "version": membership.project.dataset_versions.order_by("-number").first(),
+        "version": membership.project.dataset_versions.own().order_by("-number").first(),
         "model": newest_model(membership.project),
     }
     status = 200 if is_at_work or not request.htmx else STOP_POLLING  # type: ignore[attr-defined]

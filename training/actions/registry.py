@@ -1,0 +1,50 @@
+"""The registry of fine-tuned models."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from training.actions.errors import ModelInUse
+from training.models import Job, TunedModel
+from training.states import JOB_ENDED
+
+LEGACY_TIME = "%Y-%m-%d-%H-%M-%S"
+
+
+def register_model(*, job: Job) -> TunedModel:
+    """Enter the model that a job has produced. One of a legacy job gets a name of the legacy form beside its own."""
+    return TunedModel.objects.create(
+        project_id=job.project_id,
+        name=f"ft:{job.base_model.slug}:{settings.ORGANISATION}:{job.suffix}:{job.key[-8:]}",
+        alias=_legacy_name(job) if job.is_legacy else None,
+        base_model=job.base_model,
+        job=job,
+        location=str((job.run_dir / "model").relative_to(settings.VAR_DIR)),
+    )
+
+
+def delete_model(*, model: TunedModel) -> None:
+    """Delete the weights; from then on nobody finds the model, while the history goes on naming it.
+
+    Whoever calls makes sure that no deployment answers with it. Raises ModelInUse when a job still trains from it.
+    """
+    with transaction.atomic():
+        if Job.objects.filter(parent=model).exclude(state__in=JOB_ENDED).exists():
+            raise ModelInUse("A fine-tuning job that has not ended continues from this model.")
+        TunedModel.objects.filter(pk=model.pk).update(deleted_at=timezone.now())
+    for name in ("model", "adapter"):
+        shutil.rmtree(model.folder.parent / name, ignore_errors=True)
+
+
+def _legacy_name(job: Job) -> str:
+    """Return a free name of the form {base}:ft-{org}[:{suffix}]-{date}; the base is called as the request called it."""
+    asked = str(job.request.get("model") or "")
+    base = job.base_model.slug if asked.startswith("ft:") else asked.split(":")[0] or job.base_model.slug
+    stem = f"{base}:ft-{settings.ORGANISATION}" + (f":{job.suffix}" if job.suffix else "")
+    moment = datetime.now(UTC)
+    while TunedModel.everything.filter(alias=f"{stem}-{moment.strftime(LEGACY_TIME)}").exists():
+        moment += timedelta(seconds=1)  # a name tells seconds only
+    return f"{stem}-{moment.strftime(LEGACY_TIME)}"

@@ -1,0 +1,123 @@
+"""Jobs that are created over the API from uploaded files."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from common.wire import new_id
+from labeling.models import User
+from training.actions.errors import BadHyperparameter, BaseModelNotReady, FileRefused, NotPossible
+from training.actions.file import freeze_files
+from training.actions.job import (
+    append_event,
+    cancel_job,
+    change_state,
+    check_hyperparameters,
+    normalise_suffix,
+    prepare_job,
+)
+from training.models import BaseModel, File, Job, TunedModel
+from training.states import ErrorKind, FileFormat, JobState
+
+MIN_EXAMPLES = 10
+MAX_SEED = 2**31 - 1
+DPO = "dpo"
+REPEATED = "repeated"
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a client asks for. `words` are echoed as they came; `model` is the name it used for the base model."""
+
+    training_file: File
+    validation_file: File | None
+    base_model: BaseModel
+    parent: TunedModel | None = None
+    suffix: str = ""
+    method: str = "sft"
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    metadata: dict[str, str] | None = None
+    words: dict[str, Any] = field(default_factory=dict)
+    is_legacy: bool = False
+
+
+def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
+    """Create a job of uploaded files: they become a dataset version of the project.
+
+    Fewer than ten rows fail a job of the present form, as its users expect; a legacy job takes what there is. Raises
+    FileRefused, LeakedProbe, BaseModelNotReady or BadHyperparameter.
+    """
+    if not (request.parent or request.base_model).is_ready:
+        raise BaseModelNotReady
+    is_preference = request.training_file.format == FileFormat.PREFERENCE
+    if is_preference != (request.method == DPO):
+        wanted = (
+            "rows with input, preferred_output and non_preferred_output" if request.method == DPO else "conversations"
+        )
+        raise FileRefused(f"The method {request.words['method']['type']} needs {wanted}.", field="training_file")
+    hyperparameters = _check_hyperparameters(request)
+    version = freeze_files(training_file=request.training_file, validation_file=request.validation_file, by=by)
+    with transaction.atomic():
+        job = Job.objects.create(
+            project_id=version.project_id,
+            key=new_id("ft-" if request.is_legacy else "ftjob-"),
+            dataset_version=version,
+            base_model=request.base_model,
+            parent=request.parent,
+            suffix=normalise_suffix(request.suffix),
+            method=request.method,
+            seed=secrets.randbelow(MAX_SEED) if request.seed is None else request.seed,
+            hyperparameters=hyperparameters,
+            training_file=request.training_file,
+            validation_file=request.validation_file,
+            is_legacy=request.is_legacy,
+            request=request.words,
+            metadata=request.metadata,
+            created_by=by,
+        )
+        append_event(job, JobState.VALIDATING_FILES)
+        if version.n_train < MIN_EXAMPLES and not request.is_legacy:
+            message = f"Training file has {version.n_train} example(s), but must have at least {MIN_EXAMPLES} examples"
+            now = timezone.now()
+            change_state(job, JobState.FAILED, error_kind=ErrorKind.DATA, error=message, finished_at=now)
+            return job
+    prepare_job(job=job)
+    n_repeated = version.n_train - version.rows.filter(split="train").values("row_hash").distinct().count()
+    if n_repeated:
+        append_event(job, REPEATED, {"n": n_repeated})
+    return job
+
+
+def cancel_wire_job(*, job: Job, by: User | None = None) -> None:
+    """Cancel a job that neither has ended nor is being cancelled. Raises NotPossible."""
+    if is_over(job):
+        raise NotPossible(f"Job has already completed: {job.key}")
+    cancel_job(job=job, by=by)
+
+
+def delete_job(*, job: Job) -> None:
+    """Take a job that has ended off the API's lists. Its pages, its model and its files stay. Raises NotPossible."""
+    if not job.has_ended:
+        raise NotPossible(f"Job is still {job.state}: {job.key}. Cancel it first.")
+    Job.objects.filter(pk=job.pk).update(deleted_at=timezone.now())
+
+
+def is_over(job: Job) -> bool:
+    """Whether the job has ended or is being cancelled, which nothing can undo."""
+    return job.has_ended or job.cancel_requested_at is not None
+
+
+def _check_hyperparameters(request: JobRequest) -> dict[str, Any]:
+    given = dict(request.hyperparameters)
+    beta = given.pop("beta", None)
+    checked = check_hyperparameters(given)
+    if beta in (None, "auto"):
+        return checked
+    if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta <= 2:
+        raise BadHyperparameter("beta", "Write “auto” or a number above 0, at most 2.")
+    return {**checked, "beta": float(beta)}
