@@ -21,11 +21,11 @@ import re
 import secrets
 import string
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
@@ -83,7 +83,7 @@ def sse(value: Any) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
-def stream_response(events: AsyncIterator[str]) -> StreamingHttpResponse:
+def stream_response(events: AsyncIterable[str]) -> StreamingHttpResponse:
     """Return an event stream. Let `events` end with DONE and then end itself: old clients wait for the body's end."""
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(events, content_type="text/event-stream; charset=utf-8", headers=headers)
@@ -157,20 +157,20 @@ class WireMiddleware:
 
     Paths are taken as they were sent: repeated slashes count once, `%2F` does not divide, a slash at the end is ignored,
     nothing redirects. Unknown paths get the envelope, with an id in every answer's headers.
+
+    It is async only, or the synchronous middleware below it would put streams into threads.
     """
 
-    sync_capable = async_capable = True
+    sync_capable, async_capable = False, True
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
+        markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        is_served = SERVED.match(request.path_info) is not None
-        if iscoroutinefunction(self.get_response):
-            return self._answer(request) if is_served else self.get_response(request)  # type: ignore[return-value]
-        return async_to_sync(self._answer)(request) if is_served else self.get_response(request)
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if SERVED.match(request.path_info):
+            return await self._answer(request)
+        return await self.get_response(request)
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         began = time.monotonic()
@@ -179,6 +179,8 @@ class WireMiddleware:
             response = await self._call(request)
         for name, value in request.wire_headers.items():  # type: ignore[attr-defined]
             response[name] = value
+        if not response.streaming:
+            response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
         response["x-request-id"] = new_id("req_")
         response["openai-processing-ms"] = str(math.ceil((time.monotonic() - began) * 1000))
         response["openai-organization"] = settings.ORGANISATION

@@ -20,6 +20,9 @@ class Params:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
+    def names(self) -> list[str]:
+        return list(self._values)
+
     def raw(self, name: str) -> Any:
         return self._values.get(name)
 

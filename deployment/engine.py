@@ -12,7 +12,7 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from deployment.actions.errors import EngineAway, EngineBusy, EngineError, ModelNotLoadable
+from deployment.actions.errors import ContextTooLong, EngineAway, EngineBusy, EngineError, ModelNotLoadable
 
 CONNECT_TIMEOUT_S = 2.0
 HEALTH_TIMEOUT_S = 2.0
@@ -24,14 +24,25 @@ _LOAD_KINDS = {"load", "memory", "not_found", "model"}
 
 
 @dataclass(frozen=True)
+class TokenScore:
+    """One token of an answer, its log-probability, and the likeliest tokens in its place."""
+
+    token: str
+    token_bytes: list[int]
+    logprob: float
+    likeliest: list["TokenScore"]
+
+
+@dataclass(frozen=True)
 class AnswerEnd:
-    """The last line of an answer."""
+    """The last line of an answer. `scores` are there where the request asked for `logprobs`."""
 
     finish_reason: str
     n_prompt_tokens: int | None
     n_completion_tokens: int | None
     time_to_first_token_s: float | None
     duration_s: float | None
+    scores: list[TokenScore] | None = None
 
 
 def read_health() -> dict[str, Any]:
@@ -111,9 +122,12 @@ def _call(method: str, path: str, body: dict[str, Any] | None, *, timeout_s: flo
 
 def _refusal(response: httpx.Response) -> EngineError:
     try:
-        message = response.json()["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = response.reason_phrase
+        error = response.json()["error"]
+        message, kind = error["message"], error.get("kind", "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, kind = response.reason_phrase, ""
+    if kind == "context":
+        return ContextTooLong(message)
     if response.status_code in _BUSY:
         return EngineBusy(_("The engine is busy. Please try again in a moment."))
     if response.status_code in _NOT_LOADABLE:
@@ -123,6 +137,8 @@ def _refusal(response: httpx.Response) -> EngineError:
 
 def _error_of(error: dict[str, Any]) -> EngineError:
     message, kind = error.get("message", ""), error.get("kind", "")
+    if kind == "context":
+        return ContextTooLong(message)
     if kind == "busy":
         return EngineBusy(_("The engine is busy. Please try again in a moment."))
     if kind in _LOAD_KINDS:
@@ -145,7 +161,13 @@ def _end_of(part: dict[str, Any]) -> AnswerEnd:
         n_completion_tokens=usage.get("completion_tokens"),
         time_to_first_token_s=part.get("time_to_first_token_s"),
         duration_s=part.get("duration_s"),
+        scores=[_score_of(score) for score in part["logprobs"]] if part.get("logprobs") is not None else None,
     )
+
+
+def _score_of(score: dict[str, Any]) -> TokenScore:
+    likeliest = [_score_of(each) for each in score.get("top", [])]
+    return TokenScore(score["token"], score["bytes"], score["logprob"], likeliest)
 
 
 def _address(path: str) -> str:

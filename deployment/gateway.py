@@ -12,7 +12,7 @@ A request carries the model that it was routed to, so a switch in between change
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +25,21 @@ from deployment import engine
 from deployment.actions.errors import EngineError, UnknownTarget
 from deployment.models import Completion, Conversation, Deployment
 from deployment.states import CompletionState
-from labeling.models import Project, User
+from labeling.models import ApiKey, Project, User
 from training.models import BaseModel, TunedModel
+from training.queries import find_base_model
 
-ENGINE_PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")
+ENGINE_PARAMETERS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "logprobs",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Route:
 
 
 def find_route(*, project: Project, target: str) -> Route:
-    """Return who answers to `target`: a deployment's name, a model of the project or a base model's slug.
+    """Return who answers to `target`: a deployment's name, a model of the project, or a base model by its slug or an old name.
 
     Raises UnknownTarget, and ModelNotLoadable for weights that the engine may not read.
     """
@@ -54,7 +65,7 @@ def find_route(*, project: Project, target: str) -> Route:
     tuned_model = TunedModel.objects.filter(project=project, name=target).first()
     if tuned_model is not None:
         return _route_to(tuned_model)
-    base_model = BaseModel.objects.filter(slug=target).first()
+    base_model = find_base_model(target)
     if base_model is None:
         raise UnknownTarget(_("There is no model with the name “%(name)s” in this project.") % {"name": target})
     return _route_to(base_model)
@@ -75,6 +86,9 @@ def open_completion(
     conversation: Conversation | None = None,
     side: int = 0,
     key: str = "",
+    api_key: ApiKey | None = None,
+    metadata: dict[str, str] | None = None,
+    is_stored: bool = False,
 ) -> Completion:
     """Write the row of an answer before its first token. A key that exists already raises IntegrityError."""
     return Completion.objects.create(
@@ -88,15 +102,20 @@ def open_completion(
         user=user,
         messages=messages,
         parameters=parameters,
+        api_key=api_key,
+        metadata=metadata,
+        is_stored=is_stored,
     )
 
 
-async def generate(*, completion: Completion, route: Route) -> AsyncGenerator[str, None]:
+async def generate(
+    *, completion: Completion, route: Route, on_end: Callable[[engine.AnswerEnd], None] | None = None
+) -> AsyncGenerator[str, None]:
     """Yield the answer's text as it is written and keep the completion's row true.
 
     The row ends as done; as failed, when EngineError is raised on to the caller; as cancelled, with what was written,
     when the caller closes the iterator or its task is cancelled. Read it inside `contextlib.aclosing`: an iterator that
-    is only dropped keeps the engine at work until it is collected.
+    is only dropped keeps the engine at work until it is collected. `on_end` is told the last line, when the row is written.
     """
     parts: list[str] = []
     began = time.monotonic()
@@ -133,6 +152,8 @@ async def generate(*, completion: Completion, route: Route) -> AsyncGenerator[st
         n_completion_tokens=end.n_completion_tokens,
         time_to_first_token_s=end.time_to_first_token_s,
     )
+    if on_end is not None:
+        on_end(end)
 
 
 async def _close(completion: Completion, state: CompletionState, parts: list[str], began: float, **fields: Any) -> None:

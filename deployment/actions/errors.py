@@ -11,6 +11,7 @@ class DeploymentError(Exception):
     ├── EngineError              the engine answered with an error of its own
     │   ├── EngineAway           nothing answers at the engine's address
     │   ├── EngineBusy           it has no room for one more request now
+    │   ├── ContextTooLong       the conversation leaves no room for an answer
     │   └── ModelNotLoadable     it cannot load this model: no folder, no memory, broken weights
     ├── UnknownTarget            nobody of that name can be asked
     ├── AlreadySent              the same message was sent before: a double click, a reload
@@ -35,6 +36,10 @@ class EngineAway(EngineError):
 
 
 class EngineBusy(EngineError):
+    pass
+
+
+class ContextTooLong(EngineError):
     pass
 
 

@@ -2,7 +2,7 @@ from django.db import models
 
 from deployment.models.release import Deployment
 from deployment.states import CompletionState
-from labeling.models import Case, Membership, Project, User
+from labeling.models import ApiKey, Case, Membership, Project, User
 from training.models import TunedModel
 
 
@@ -46,6 +46,9 @@ class Completion(models.Model):
     conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, related_name="completions")
     side = models.PositiveSmallIntegerField(default=0, help_text="column of a side-by-side chat")
     user = models.ForeignKey(User, models.SET_NULL, null=True, related_name="completions")
+    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="completions")
+    is_stored = models.BooleanField(default=False, help_text="asked for with `store`: the API lists it")
+    metadata = models.JSONField(null=True, help_text="what the API's caller put beside it")
     messages = models.JSONField()
     response = models.TextField(blank=True)
     parameters = models.JSONField(default=dict)
