@@ -68,7 +68,7 @@ def when(at: datetime | None) -> SafeString:
 @register.filter
 def percent(share: float | None, digits: int = 0) -> str:
     """Render a share of 0 to 1 as a percentage; a dash for None."""
-    return "–" if share in (None, "") else f"{100 * share:.{digits}f} %"
+    return "–" if share in (None, "") else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 @register.inclusion_tag("_nav_link.html", takes_context=True)
