@@ -7,11 +7,12 @@ collecting ──► training ──► evaluating ──► promoted | awaiting
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class CycleState(TextChoices):
     COLLECTING = "collecting", _("Collecting")
-    TRAINING = "training", _("Training")
+    TRAINING = "training", pgettext_lazy("at the moment", "Training")
     EVALUATING = "evaluating", _("Evaluating")
     AWAITING_APPROVAL = "awaiting_approval", _("Waiting for approval")
     PROMOTED = "promoted", _("Deployed")

@@ -38,6 +38,11 @@ class Hyperparameters:
     max_tokens: int
 
 
+def gettext_noop(text: str) -> str:
+    """Mark a text for the translators. It is written as it is; the page that shows it translates it."""
+    return text
+
+
 def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict[str, str]]:
     """The hyperparameters with every "auto" decided, and the reason for each such decision. Raises DataError."""
     names = {field.name for field in fields(Hyperparameters)}
@@ -46,24 +51,30 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
     n_corrections = sum(row["kind"] == "correction" for row in rows)
     batch_size = max(4, min(8, n_corrections // 5)) if n_corrections else 8
     automatic: dict[str, tuple[Any, str]] = {
-        "n_epochs": (12 if n_corrections else 3, "a correction needs about twelve sights, half of them reworded"),
-        "demonstration_epochs": (3, "demonstrations teach a manner, which three sights convey"),
-        "batch_size": (batch_size, "a fifth of the corrections, between 4 and 8: a few dozen steps at the least"),
+        "n_epochs": (
+            12 if n_corrections else 3,
+            gettext_noop("a correction needs about twelve sights, half of them reworded"),
+        ),
+        "demonstration_epochs": (3, gettext_noop("demonstrations teach a manner, which three sights convey")),
+        "batch_size": (
+            batch_size,
+            gettext_noop("a fifth of the corrections, between 4 and 8: a few dozen steps at the least"),
+        ),
         "learning_rate": (
             3e-3 if n_corrections else 1e-3,
-            "corrections want bold steps, which the replay holds in check",
+            gettext_noop("corrections want bold steps, which the replay holds in check"),
         ),
-        "lora_rank": (16, "enough for hundreds of corrections"),
+        "lora_rank": (16, gettext_noop("enough for hundreds of corrections")),
         "replay_batch_size": (
             8 if n_corrections < 20 else 4,
-            "four general prompts a step hold the model where it was, eight where the steps are few",
+            gettext_noop("four general prompts a step hold the model where it was, eight where the steps are few"),
         ),
-        "replay_weight": (1.0, "the least that keeps unrelated answers as likely as they were"),
-        "preference_weight": (0.0, "learning the correction is enough to prefer it"),
-        "preference_beta": (2.0, "a difference of half a nat per token counts"),
-        "preference_margin": (0.5, "a difference of half a nat per token is enough"),
-        "reword_share": (0.5, "every second sight of a correction words the prompt anew"),
-        "max_tokens": (1024, "what is longer loses its beginning"),
+        "replay_weight": (1.0, gettext_noop("the least that keeps unrelated answers as likely as they were")),
+        "preference_weight": (0.0, gettext_noop("learning the correction is enough to prefer it")),
+        "preference_beta": (2.0, gettext_noop("a difference of half a nat per token counts")),
+        "preference_margin": (0.5, gettext_noop("a difference of half a nat per token is enough")),
+        "reword_share": (0.5, gettext_noop("every second sight of a correction words the prompt anew")),
+        "max_tokens": (1024, gettext_noop("what is longer loses its beginning")),
     }
     values, reasons = {}, {}
     for name, (value, reason) in automatic.items():
