@@ -305,14 +305,15 @@ def _record(job: Job, lines: list[dict[str, Any]]) -> bool:
         ours = Job.objects.filter(pk=job.pk, n_attempts=job.n_attempts, n_events_read=job.n_events_read)
         if not ours.update(**changes):
             return False
-        first = _last_number(job) + 1
+        last = Event.objects.filter(job=job).order_by("-number").first()
+        first, since = (last.number + 1, last.at) if last else (1, job.created_at)
         Event.objects.bulk_create(
             Event(
                 job=job,
                 number=number,
                 code=str(line["code"])[:20],
                 data=line.get("data") or {},
-                at=parse_datetime(line["at"]) or now,
+                at=max(since, parse_datetime(line["at"]) or now),  # a log never goes back in time
             )
             for number, line in enumerate(lines, first)
         )

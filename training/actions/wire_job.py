@@ -21,12 +21,13 @@ from training.actions.job import (
     prepare_job,
 )
 from training.models import BaseModel, File, Job, TunedModel
-from training.states import ErrorKind, FileFormat, JobState
+from training.states import ErrorKind, FileFormat, JobState, Split
 
 MIN_EXAMPLES = 10
 MAX_SEED = 2**31 - 1
 DPO = "dpo"
 REPEATED = "repeated"
+INTEGRATIONS = "integrations"
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
     if not (request.parent or request.base_model).is_ready:
         raise BaseModelNotReady
     is_preference = request.training_file.format == FileFormat.PREFERENCE
-    if is_preference != (request.method == DPO):
-        wanted = (
-            "rows with input, preferred_output and non_preferred_output" if request.method == DPO else "conversations"
+    if is_preference and request.method != DPO:
+        raise FileRefused("Rows of preferences need the method dpo.", field="training_file")
+    if request.method == DPO and not is_preference:
+        raise FileRefused(
+            "The method dpo needs rows with input, preferred_output and non_preferred_output.", field="training_file"
         )
-        raise FileRefused(f"The method {request.words['method']['type']} needs {wanted}.", field="training_file")
     hyperparameters = _check_hyperparameters(request)
     version = freeze_files(training_file=request.training_file, validation_file=request.validation_file, by=by)
     with transaction.atomic():
@@ -87,9 +89,11 @@ def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
             change_state(job, JobState.FAILED, error_kind=ErrorKind.DATA, error=message, finished_at=now)
             return job
     prepare_job(job=job)
-    n_repeated = version.n_train - version.rows.filter(split="train").values("row_hash").distinct().count()
+    n_repeated = version.n_train - version.rows.filter(split=Split.TRAIN).values("row_hash").distinct().count()
     if n_repeated:
         append_event(job, REPEATED, {"n": n_repeated})
+    if request.words.get("integrations"):
+        append_event(job, INTEGRATIONS)
     return job
 
 

@@ -183,7 +183,7 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
         "chart": line_chart([(_("Training"), [(p["step"], p["loss"]) for p in points]), (_("Validation"), valid)]),
         "points": points[-100:],
         "hyperparameters": [
-            {"name": name, "value": value, "reason": reasons.get(name, "")}
+            {"name": name, "value": value, "reason": _(reasons[name]) if reasons.get(name) else ""}
             for name, value in (found.get("hyperparameters") or {}).items()
         ],
         "events": [
@@ -208,6 +208,7 @@ def _event_label(code: str) -> str:
         "stopped": _("Trainer stopped"),
         "finished": _("Trainer finished"),
         "queue": _("Place in the queue"),
+        "integrations": _("Integrations are not served"),
         "repeated": _("Rows that are repeated"),
     }
     return labels.get(code, code)
