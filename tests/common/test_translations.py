@@ -10,6 +10,7 @@ from django.utils import translation
 from django.utils.translation import trans_real
 
 from labeling.models import Project, User
+from ml.plan import resolve
 
 CATALOGUES = sorted(Path(settings.BASE_DIR, "locale").glob("*/LC_MESSAGES/django.po"))
 PLACEHOLDER = re.compile(r"%%|%\(\w+\)[sd]|\{\w*\}")
@@ -86,3 +87,9 @@ def test_a_plural_has_one_form_in_chinese(compiled: None) -> None:
     with translation.override("zh-hans"):
         forms = [translation.ngettext("%(n)d prompt was added.", "%(n)d prompts were added.", n) for n in (1, 3)]
     assert forms == ["已添加 %(n)d 条提示。"] * 2
+
+
+def test_the_trainer_gives_its_reasons_in_words_that_are_translated(compiled: None) -> None:
+    _, reasons = resolve({}, [{"kind": "correction"}])
+    with translation.override("zh-hans"):
+        assert [reason for reason in reasons.values() if translation.gettext(reason) == reason] == []
