@@ -28,7 +28,7 @@ class TokenScore:
     """One token of an answer, its log-probability, and the likeliest tokens in its place."""
 
     token: str
-    token_bytes: list[int]
+    token_bytes: list[int] | None
     logprob: float
     likeliest: list["TokenScore"]
 

@@ -62,7 +62,7 @@ def find_route(*, project: Project, target: str) -> Route:
     )
     if deployment is not None:
         return _route_to(deployment.live_model or deployment.base_model, deployment)
-    tuned_model = TunedModel.objects.filter(project=project, name=target).first()
+    tuned_model = TunedModel.objects.filter(project=project).named(target).first()
     if tuned_model is not None:
         return _route_to(tuned_model)
     base_model = find_base_model(target)

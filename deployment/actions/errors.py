@@ -18,6 +18,7 @@ class DeploymentError(Exception):
     ├── NotAnswered              there is no text that could be rated or reported
     ├── ReleaseError             the deployment was not changed
     │   ├── AlreadyLive          the model is live already
+    │   ├── ModelIsLive          a deployment answers with the model, so it cannot be deleted
     │   ├── OverrideNeedsReason  the gate did not pass and nobody said why to deploy all the same
     │   ├── ReleaseConflict      somebody else changed the deployment first
     │   └── NothingToRollBack    there is no earlier model
@@ -64,6 +65,10 @@ class ReleaseError(DeploymentError):
 
 
 class AlreadyLive(ReleaseError):
+    pass
+
+
+class ModelIsLive(ReleaseError):
     pass
 
 

@@ -10,6 +10,7 @@ from deployment.actions.errors import (
     AlreadyLive,
     EngineAway,
     EngineBusy,
+    ModelIsLive,
     NothingToRollBack,
     OverrideNeedsReason,
     ReleaseConflict,
@@ -21,6 +22,7 @@ from labeling.actions.case import settle_case, start_training
 from labeling.models import Project, User
 from labeling.states import CaseState
 from training.actions.catalog import ensure_bundled_base_model
+from training.actions.registry import delete_model
 from training.models import BaseModel, Evaluation, TunedModel
 from training.queries import passes
 
@@ -133,3 +135,12 @@ def _settle(model: TunedModel, evaluation: Evaluation) -> None:
         if case.state == CaseState.CORRECTED:  # trained by a job outside of a cycle, or after one that stopped
             start_training(cases=[case])
         settle_case(case=case, is_fixed=is_fixed, model_name=model.name)
+
+
+def retire_model(*, model: TunedModel) -> None:
+    """Delete a model that no deployment answers with. Raises ModelIsLive, and ModelInUse while a job trains from it."""
+    with transaction.atomic():
+        deployments = Deployment.objects.select_for_update(of=("self",)).filter(project_id=model.project_id)
+        if any(deployment.live_model_id == model.pk for deployment in deployments):
+            raise ModelIsLive(_("A deployment answers with this model. Deploy another one first."))
+        delete_model(model=model)

@@ -1,4 +1,4 @@
-"""GET /v1/models: deployments, base models with their old names, and the project's fine-tuned models."""
+"""/v1/models: deployments, base models with their old names, and the project's fine-tuned models under both names."""
 
 from datetime import datetime
 
@@ -6,9 +6,13 @@ from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 
 from common.wire import WireError
+from deployment.actions.errors import ModelIsLive
+from deployment.actions.release import retire_model
 from deployment.models import Deployment
 from labeling.api import require_key
 from labeling.models import Project
+from labeling.states import Scope
+from training.actions.errors import ModelInUse
 from training.models import BaseModel, TunedModel
 from training.queries import ALIASES
 
@@ -25,20 +29,43 @@ def show(request: HttpRequest, name: str) -> JsonResponse:
     for model in _all_models(key.project):
         if model["id"] == name:
             return JsonResponse(model)
-    raise WireError(f"The model '{name}' does not exist", status=404, param="model", code="model_not_found")
+    raise _unknown(name)
+
+
+def delete(request: HttpRequest, name: str) -> JsonResponse:
+    """Delete a fine-tuned model that no deployment answers with."""
+    key = require_key(request, Scope.JOBS)
+    model = TunedModel.objects.filter(project=key.project).named(name).first()
+    if model is None:
+        if any(known["id"] == name for known in _all_models(key.project)):
+            raise WireError(f"The model '{name}' is not a fine-tuned one and stays.", param="model")
+        raise _unknown(name)
+    try:
+        retire_model(model=model)
+    except (ModelIsLive, ModelInUse) as error:
+        raise WireError(str(error), param="model", code="model_in_use") from error
+    return JsonResponse({"id": name, "object": "model", "deleted": True})
+
+
+def _unknown(name: str) -> WireError:
+    message = f"The model '{name[:300]}' does not exist"
+    return WireError(message, status=404, param="model", code="model_not_found")
 
 
 def _all_models(project: Project) -> list[dict[str, object]]:
+    """Return all names that can be asked; a name that two could claim is its first one's, as in the gateway."""
+    deployments = Deployment.objects.filter(project=project).order_by("pk")
+    found = [_show(deployment.name, "deployment", project.created_at) for deployment in deployments]
     base_models = list(BaseModel.objects.order_by("-is_default", "pk"))
-    found = [
-        _show(name, "deployment", project.created_at)
-        for name in Deployment.objects.filter(project=project).order_by("pk").values_list("name", flat=True)
-    ]
-    found += [_show(model.slug, OWNER, model.created_at) for model in base_models]
+    for base_model in base_models:
+        names = [base_model.slug, *base_model.aliases]
+        found += [_show(name, OWNER, base_model.created_at) for name in names]
     if base_models:
-        found += [_show(alias, OWNER, base_models[0].created_at) for alias in ALIASES]
-    tuned = TunedModel.objects.filter(project=project).only("name", "created_at")
-    return found + [_show(model.name, settings.ORGANISATION, model.created_at) for model in tuned]
+        found += [_show(name, OWNER, base_models[0].created_at) for name in ALIASES]
+    for tuned_model in TunedModel.objects.filter(project=project):
+        names = [tuned_model.name, *filter(None, [tuned_model.alias])]
+        found += [_show(name, settings.ORGANISATION, tuned_model.created_at) for name in names]
+    return list({model["id"]: model for model in reversed(found)}.values())[::-1]
 
 
 def _show(name: str, owner: str, created_at: datetime) -> dict[str, object]:

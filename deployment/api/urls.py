@@ -7,7 +7,7 @@ from deployment.api import chat, completion, model
 
 urlpatterns = [
     path("models", endpoint(GET=model.index)),
-    path("models/<path:name>", endpoint(GET=model.show)),
+    path("models/<path:name>", endpoint(GET=model.show, DELETE=model.delete)),
     path("engines", endpoint(GET=model.index)),
     path("engines/<path:name>/completions", endpoint(POST=completion.create)),
     path("engines/<path:name>", endpoint(GET=model.show)),
