@@ -48,8 +48,6 @@ def create_file(
         known = _find_known(sha256, purpose)
         if known is None:
             file_format, n_rows = inspect_file(arriving, purpose=purpose)
-            if not n_rows:
-                raise EmptyFile
         else:
             file_format, n_rows = known.format, known.n_rows
             _share(known, arriving)

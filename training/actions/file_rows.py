@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from labeling.states import ExampleKind
 from training.actions.dataset import FrozenRow
-from training.actions.errors import BadLine
+from training.actions.errors import BadLine, EmptyFile
 from training.states import FileFormat, FilePurpose, Split
 
 MAX_LINE_BYTES = 32 * 1024 * 1024
@@ -24,14 +24,19 @@ EXPECTED = (
 def inspect_file(path: Path, *, purpose: str) -> tuple[str, int]:
     """Read every line and return the format (empty for files that are not trained on) and the number of rows.
 
-    Raises BadLine at the first line that cannot be used.
+    Raises BadLine at the first line that cannot be used, EmptyFile where there is none. What a job measured is taken
+    as it is.
     """
     file_format, n_rows = "", 0
+    if purpose == FilePurpose.RESULTS:
+        return file_format, n_rows
     for number, value in read_values(path):
         if purpose == FilePurpose.FINE_TUNE:
             file_format = file_format or _find_format(number, value)
             read_row(number, value, file_format)
         n_rows += 1
+    if not n_rows:
+        raise EmptyFile
     return file_format, n_rows
 
 

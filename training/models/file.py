@@ -22,8 +22,7 @@ class FileQuerySet(models.QuerySet["File"]):
 class File(models.Model):
     """A file of the API: uploaded rows, or what a job measured.
 
-    Its bytes lie under the name of their SHA-256, once for all rows that have them. The row stays when the file is
-    deleted, since jobs name it; the bytes go with the last live row.
+    The row stays when the file is deleted, since jobs name it; the bytes go. Files of the same bytes are links to one.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="files")
@@ -49,7 +48,7 @@ class File(models.Model):
 
     @property
     def path(self) -> Path:
-        return files_dir() / self.sha256[:2] / self.sha256
+        return files_dir() / self.key
 
     @property
     def is_live(self) -> bool:
