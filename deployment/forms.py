@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from deployment.queries import targets_of
 from labeling.models import Project
-from labeling.states import Reason
+from labeling.states import Reason, Scope
 from training.models import TunedModel
 
 LONGEST_TEXT = 100_000
@@ -125,3 +125,20 @@ class RollBackForm(forms.Form):
     """`live` is what the person saw as live: a second click, or one after somebody else's, does not go further back."""
 
     live = forms.IntegerField()
+
+
+class ApiKeyForm(forms.Form):
+    name = forms.CharField(label=_("name"), max_length=80, help_text=_("The product that will use it, for example."))
+    scopes = forms.MultipleChoiceField(
+        label=_("what it may do"),
+        choices=Scope.choices,
+        initial=Scope.values,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    days = forms.TypedChoiceField(
+        label=_("works for"),
+        choices=[("", _("as long as it is not revoked")), (30, _("30 days")), (90, _("90 days")), (365, _("a year"))],
+        coerce=int,
+        empty_value=None,
+        required=False,
+    )

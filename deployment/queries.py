@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -13,7 +13,7 @@ from common.conversations import Message
 from deployment.models import Completion, Conversation, Cycle, Deployment
 from deployment.models.traffic import CompletionQuerySet
 from deployment.states import CYCLE_ENDED, CompletionState, CycleState, StopCode
-from labeling.models import Case, Membership, Project
+from labeling.models import ApiKey, Case, Membership, Project
 from labeling.states import CaseState
 from training.models import BaseModel, DatasetRow, Evaluation, EvaluationResult, TunedModel
 from training.queries import measures, passes
@@ -236,4 +236,18 @@ def reports_by(membership: Membership) -> "QuerySet[Case]":
         Case.objects.filter(project_id=membership.project_id, reports__reporter_id=membership.user_id)
         .annotate(reported_at=Max("reports__created_at"))
         .order_by("-reported_at")
+    )
+
+
+def keys_with_usage(membership: Membership) -> QuerySet[ApiKey]:
+    """Return the project's keys with `n_answers`, `n_tokens_read` and `n_tokens_written`, the usable ones first."""
+    return (
+        ApiKey.objects.visible_to(membership)
+        .select_related("user")
+        .annotate(
+            n_answers=Count("completions"),
+            n_tokens_read=Sum("completions__n_prompt_tokens"),
+            n_tokens_written=Sum("completions__n_completion_tokens"),
+        )
+        .order_by(F("revoked_at").desc(nulls_first=True), "-pk")
     )

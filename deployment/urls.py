@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from deployment.views import chat, completion, cycle, health, release
+from deployment.views import api_key, chat, completion, cycle, health, release
 
 project_patterns = [
     path("chat/", chat.show, name="deployment-chat-show"),
@@ -17,6 +17,9 @@ project_patterns = [
     path("deployment/deploy/", release.deploy, name="deployment-release-deploy"),
     path("deployment/roll-back/", release.back, name="deployment-release-roll-back"),
     path("deployment/summary/", release.summary, name="deployment-project-summary"),
+    path("keys/", api_key.index, name="deployment-key-list"),
+    path("keys/create/", api_key.create, name="deployment-key-create"),
+    path("keys/<int:pk>/revoke/", api_key.revoke, name="deployment-key-revoke"),
     path("cycles/", cycle.index, name="deployment-cycle-list"),
     path("cycles/start/", cycle.start, name="deployment-cycle-start"),
     path("cycles/<int:number>/", cycle.show, name="deployment-cycle-show"),

@@ -13,6 +13,7 @@ from deployment.models import Completion, Conversation
 from deployment.queries import prompt_for, turns_of
 from deployment.states import CompletionState
 from labeling.actions.case import report_output
+from labeling.actions.errors import UnchangedText
 from labeling.models import Case, Project, User
 from labeling.states import Source
 
@@ -121,9 +122,23 @@ def rate_completion(*, completion: Completion, rating: int) -> None:
     completion.rating = rating
 
 
-def report_completion(*, completion: Completion, reason: str, by: User, comment: str = "") -> Case:
-    """Say that an answer was wrong: opens a case, or joins that of the same answer to the same prompt."""
+def report_completion(
+    *,
+    completion: Completion,
+    reason: str,
+    by: User | None,
+    comment: str = "",
+    source: Source = Source.CHAT,
+    proposal: str = "",
+) -> Case:
+    """Say that an answer was wrong: opens a case, or joins that of the same answer to the same prompt.
+
+    A `proposal` waits for a reviewer. Raises NotAnswered, UnchangedText for a proposal that is the answer itself, and
+    BadConversation for a prompt that nobody could be taught with.
+    """
     _need_text(completion)
+    if proposal.strip() and proposal.strip() == completion.response.strip():
+        raise UnchangedText
     with transaction.atomic():
         case = report_output(
             project=completion.project,
@@ -133,8 +148,9 @@ def report_completion(*, completion: Completion, reason: str, by: User, comment:
             reason=reason,
             comment=comment,
             reporter=by,
-            source=Source.CHAT,
+            source=source,
             completion_key=completion.key,
+            proposal=proposal,
         )
         Completion.objects.filter(pk=completion.pk).update(rating=-1, case=case)
     completion.rating, completion.case = -1, case

@@ -163,7 +163,7 @@ def _open(request: HttpRequest, parse: Callable[[Params], Asked], prefix: str) -
     completions = []
     with transaction.atomic():
         for index in range(len(asked.prompts) * asked.n):
-            parameters = dict(asked.parameters)
+            parameters = {"model": asked.target, **asked.parameters}
             if "seed" in parameters:
                 parameters["seed"] += index % asked.n  # or all answers to one prompt would be the same
             completions.append(

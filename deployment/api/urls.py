@@ -3,7 +3,7 @@
 from django.urls import path
 
 from common.wire import endpoint
-from deployment.api import chat, completion, model
+from deployment.api import chat, completion, feedback, model, stored
 
 urlpatterns = [
     path("models", endpoint(GET=model.index)),
@@ -11,6 +11,10 @@ urlpatterns = [
     path("engines", endpoint(GET=model.index)),
     path("engines/<path:name>/completions", endpoint(POST=completion.create)),
     path("engines/<path:name>", endpoint(GET=model.show)),
-    path("chat/completions", endpoint(POST=chat.create)),
+    path("chat/completions", endpoint(GET=stored.index, POST=chat.create)),
+    path("chat/completions/<str:name>", endpoint(GET=stored.show, POST=stored.update, DELETE=stored.delete)),
+    path("chat/completions/<str:name>/messages", endpoint(GET=stored.messages)),
     path("completions", endpoint(POST=completion.create)),
+    path("feedback", endpoint(POST=feedback.create)),
+    path("feedback/<str:completion_id>", endpoint(GET=feedback.show)),
 ]

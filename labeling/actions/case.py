@@ -41,11 +41,13 @@ def report_output(
     reporter: User | None = None,
     source: Source | str,
     completion_key: str = "",
+    proposal: str = "",
 ) -> Case:
     """Open a case for a wrong output, or join the live one of the same output to the same prompt.
 
     `messages` is the prompt. A person who reports the same completion again changes their report instead of adding one,
-    whatever has become of its case. Raises BadConversation and EmptyAnswer.
+    whatever has become of its case. A `proposal` is shown to the reviewer and corrects nothing by itself. Raises
+    BadConversation and EmptyAnswer.
     """
     try:
         prompt = clean(list(messages), ends_with="user")
@@ -58,7 +60,7 @@ def report_output(
     except ConversationError as error:
         raise EmptyAnswer from error
     identity = {"project": project, "prompt_hash": digest(prompt), "output_hash": digest(wrong_output)}
-    said = {"reason": Reason(reason), "comment": comment.strip()}
+    said = {"reason": Reason(reason), "comment": comment.strip(), "proposal": proposal.strip()}
     with transaction.atomic():
         case = _reported_before(identity, reporter, completion_key) or _live_case(
             identity, messages=prompt, wrong_output=wrong_output, model_name=model_name, source=Source(source)

@@ -78,6 +78,7 @@ class Report(models.Model):
     reporter = models.ForeignKey(User, models.PROTECT, null=True, related_name="reports")
     reason = models.CharField(max_length=20, choices=Reason.choices, default=Reason.OTHER)
     comment = models.TextField(blank=True)
+    proposal = models.TextField(blank=True, help_text="the right answer, as the reporter sees it; a reviewer decides")
     source = models.CharField(max_length=10, choices=Source.choices, default=Source.CHAT)
     completion_key = models.CharField(max_length=60, blank=True, db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
