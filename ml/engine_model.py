@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ml.data import Message, encode_prompt
 from ml.engine_cache import SlotCache, round_up
-from ml.engine_sampling import Sampler, Sampling
-from ml.engine_text import TextStream
+from ml.engine_sampling import Sampler, Sampling, score
+from ml.engine_text import HALF_CHARACTER, TextStream
 from ml.errors import DataError, MlError, NoMemoryError
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class Row:
         self.prompt = prompt
         self.text = text
         self.sampler = Sampler(generation.sampling)
+        self.scores: list[Line] = []
         self.n_stored = 0
         self.n_tokens = 0
         self.last_token = 0
@@ -193,7 +194,7 @@ class BatchedModel:
             row.n_stored = end
             n_read += len(piece)
             if not row.is_reading:
-                self._take(row, row.sampler.pick(logits[0]))
+                self._take(row, row.sampler.pick(logits[0]), logits[0])
                 n_tokens += 1
         return n_tokens
 
@@ -220,8 +221,8 @@ class BatchedModel:
         for i, row in enumerate(rows):
             if row.is_reading:
                 continue
-            is_greedy = row.generation.sampling.temperature == 0
-            self._take(row, likeliest[i] if is_greedy else row.sampler.pick(logits[i]))
+            is_greedy = row.generation.sampling.is_plainly_greedy
+            self._take(row, likeliest[i] if is_greedy else row.sampler.pick(logits[i]), logits[i])
         return len(answering)
 
     def _mask(self, positions: torch.Tensor, end: int) -> torch.Tensor:
@@ -250,8 +251,8 @@ class BatchedModel:
         )
         return output.logits[:, -1]
 
-    def _take(self, row: Row, token: int) -> None:
-        """Append the token to the row's answer, send what can be sent, and end the row where it ends."""
+    def _take(self, row: Row, token: int, logits: torch.Tensor) -> None:
+        """Append the token, picked by these logits (V,), to the row's answer; send what can be sent, end what ends."""
         generation = row.generation
         if row.first_token_at is None:
             row.first_token_at = time.monotonic()
@@ -260,6 +261,9 @@ class BatchedModel:
         if token in self.end_tokens:
             self._end(row, "stop")
             return
+        if (n_top := generation.sampling.n_logprobs) is not None:
+            logprob, likeliest = score(logits, token, n_top)
+            row.scores.append({**self._show(token, logprob), "top": [self._show(*each) for each in likeliest]})
         text = row.text.push(token)
         if text:
             generation.on_line({"text": text})
@@ -267,6 +271,12 @@ class BatchedModel:
             self._end(row, "stop")
         elif row.n_tokens >= generation.max_tokens or len(row.prompt) + row.n_tokens >= self.context_length:
             self._end(row, "length")
+
+    def _show(self, token: int, logprob: float) -> Line:
+        """The token with its text; one that is a part of a character has no bytes of its own to show."""
+        text = self._decoding.decode([token], skip_special_tokens=False)
+        is_whole = HALF_CHARACTER not in text
+        return {"token": text, "bytes": list(text.encode()) if is_whole else None, "logprob": round(logprob, 6)}
 
     def _end(self, row: Row, reason: str) -> None:
         generation = row.generation
@@ -284,6 +294,7 @@ class BatchedModel:
                 },
                 "time_to_first_token_s": round((row.first_token_at or now) - generation.started_at, 4),
                 "duration_s": round(now - generation.started_at, 4),
+                **({} if generation.sampling.n_logprobs is None else {"logprobs": row.scores}),
             }
         )
         self._leave(row)

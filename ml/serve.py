@@ -148,6 +148,9 @@ def parse_generate(body: bytes) -> GenerateBody:
             top_p=fields.number("top_p", 1.0, least=0, most=1),
             top_k=fields.whole("top_k", least=0, most=MAX_WHOLE) or 0,
             seed=fields.whole("seed", least=-(2**63), most=2**63 - 1),
+            frequency_penalty=fields.number("frequency_penalty", 0.0, least=-2, most=2),
+            presence_penalty=fields.number("presence_penalty", 0.0, least=-2, most=2),
+            n_logprobs=fields.whole("logprobs", least=0, most=20),
         ),
         stop=fields.stops(),
     )

@@ -111,6 +111,28 @@ def test_the_last_line_says_why_and_how_much(engine):
     assert 0 <= last["time_to_first_token_s"] <= last["duration_s"]
 
 
+def test_scores_tell_each_token_of_the_answer_and_change_nothing_of_it(engine):
+    _, plain = ask(engine, "hi", sampling=GREEDY, max_tokens=8)
+    _, scored = ask(engine, "hi", sampling=Sampling(temperature=0, n_logprobs=2), max_tokens=8)
+    assert "logprobs" not in plain.wait()
+    scores = scored.wait()["logprobs"]
+    assert scored.text == plain.text == "".join(score["token"] for score in scores)
+    for score in scores:
+        # Greedy: each token is the likeliest one in its place.
+        assert len(score["top"]) == 2
+        assert (score["top"][0]["token"], score["top"][0]["logprob"]) == (score["token"], score["logprob"])
+        assert bytes(score["bytes"]).decode() == score["token"]
+
+
+def test_a_penalty_keeps_an_answer_from_repeating_itself(engine):
+    _, plain = ask(engine, "hi", sampling=GREEDY, max_tokens=40)
+    _, penalized = ask(
+        engine, "hi", sampling=Sampling(temperature=0, frequency_penalty=2, presence_penalty=2), max_tokens=40
+    )
+    plain.wait(), penalized.wait()
+    assert penalized.text != plain.text
+
+
 def test_an_end_token_stops(engine, root):
     model = AutoModelForCausalLM.from_pretrained(root / "a")
     prompt = encode_prompt(create_tokenizer(), [{"role": "user", "content": "hi"}])

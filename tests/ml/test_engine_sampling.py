@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from ml.engine_sampling import Sampler, Sampling, candidates
+from ml.engine_sampling import Sampler, Sampling, candidates, penalize, score
 
 # Probabilities 0.5, 0.25, 0.125, 0.125 at temperature 1.
 LOGITS = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
@@ -68,3 +68,24 @@ def test_the_same_seed_gives_the_same_picks():
 
 def test_without_a_seed_the_picks_differ():
     assert picks(Sampling(), n=64) != picks(Sampling(), n=64)
+
+
+def test_penalties_count_how_often_a_token_was_there():
+    logits = torch.tensor([1.0, 1.0, 1.0])
+    sampling = Sampling(presence_penalty=0.5, frequency_penalty=0.25)
+    assert penalize(logits, {1: 1, 2: 3}, sampling).tolist() == [1.0, 0.25, -0.25]
+    assert logits.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_greedy_answer_with_a_penalty_moves_on_to_other_tokens():
+    # log 0.5, 0.25 and twice 0.125: a penalty of 1 is more than the log of 2 between two neighbours.
+    assert picks(Sampling(temperature=0, presence_penalty=1), n=4) == [0, 1, 0, 0]
+    assert set(picks(Sampling(temperature=0, frequency_penalty=1), n=8)) == {0, 1, 2, 3}
+
+
+def test_a_token_is_scored_by_the_model_alone():
+    logprob, likeliest = score(LOGITS + 7, 1, 2)
+    assert logprob == pytest.approx(-1.3863, abs=1e-4)
+    assert [token for token, _ in likeliest] == [0, 1]
+    assert [value for _, value in likeliest] == pytest.approx([-0.6931, -1.3863], abs=1e-4)
+    assert score(LOGITS, 3, 0)[1] == []

@@ -238,6 +238,10 @@ def test_a_huge_body_is_refused(served):
         ("top_p", 1.1),
         ("top_k", -1),
         ("seed", 2**63),
+        ("frequency_penalty", 2.1),
+        ("presence_penalty", "1"),
+        ("logprobs", 21),
+        ("logprobs", True),
         ("stop", "END"),
         ("stop", [""]),
         ("stop", ["x"] * 17),
@@ -261,7 +265,9 @@ def test_a_body_that_is_no_object_is_refused(body):
 
 def test_defaults_and_nulls():
     least = parse_generate(json.dumps({"model": "a", "messages": HI}).encode())
-    nulls = dict.fromkeys(["path", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop"])
+    nulls = dict.fromkeys(
+        ["path", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "logprobs", "presence_penalty"]
+    )
     assert parse_generate(json.dumps({"model": "a", "messages": HI} | nulls).encode()) == least
     assert (least.max_tokens, least.sampling, least.stop) == (512, Sampling(1.0, 1.0, 0, None), [])
 
