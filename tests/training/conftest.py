@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from labeling.models import Example, Project
+from labeling.actions.api_key import create_key
+from labeling.models import Example, Project, User
 from labeling.states import ExampleKind
 from tests.factories import BaseModelFactory, CaseFactory, CorrectionFactory, ExampleFactory
 from training.actions import runner
@@ -94,3 +96,17 @@ def make_correction(project: Project, question: str, answer: str = "It is blue."
         author=correction.author,
         messages=[*prompt, {"role": "assistant", "content": answer}],
     )
+
+
+@pytest.fixture
+def api(client: Client, project: Project) -> Client:
+    """The test client with a key of the project."""
+    client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {create_key(project=project, name='a test')[1]}"
+    return client
+
+
+@pytest.fixture
+def stranger(charlie: User) -> Client:
+    """A client with a key of another project."""
+    project = charlie.memberships.get().project
+    return Client(HTTP_AUTHORIZATION=f"Bearer {create_key(project=project, name='a test')[1]}")
