@@ -155,5 +155,8 @@ def test_importing_twice_is_importing_once(rows, project) -> None:
     once = everything()
     second = import_rows(project=project, lines=lines)
     assert everything() == once
-    assert (second.n_added, second.n_there) == (0, first.n_added + first.n_there)
-    assert [number for number, _ in second.bad] == [number for number, _ in first.bad]
+    assert second.n_added == 0
+    # a row that was bad for its probes alone is there by now when another row brought the same correction
+    bad_first, bad_second = ({number for number, _ in result.bad} for result in (first, second))
+    assert bad_second <= bad_first
+    assert second.n_there == first.n_added + first.n_there + len(bad_first - bad_second)
