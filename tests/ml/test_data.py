@@ -44,6 +44,13 @@ def test_last_only_learns_the_last_answer_alone(tokenizer):
     assert encoded.ids == encode_example(tokenizer, messages).ids
 
 
+def test_an_answer_of_the_weight_0_is_read_and_not_learnt(tokenizer):
+    messages = [user("the cat"), {**assistant("sat"), "weight": 0}, user("the dog"), assistant("ran")]
+    encoded = encode_example(tokenizer, messages)
+    assert learnt_text(tokenizer, encoded) == "ran<|im_end|>"
+    assert encoded.ids == encode_example(tokenizer, [{**turn, "weight": 1} for turn in messages]).ids
+
+
 @pytest.mark.parametrize("special", SPECIAL_TOKENS)
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_spelled_out_special_tokens_are_text(tokenizer, special, role):

@@ -22,6 +22,15 @@ def test_auto_is_resolved_with_a_reason_and_a_given_value_is_kept():
     assert reasons["learning_rate"]
 
 
+def test_a_multiplier_scales_the_learning_rate():
+    automatic = resolve({}, ROWS)[0].learning_rate
+    assert resolve({"learning_rate_multiplier": 0.5}, ROWS)[0].learning_rate == automatic / 2
+    assert resolve({"learning_rate_multiplier": 2, "learning_rate": 0.1}, ROWS)[0].learning_rate == 0.2
+    assert resolve({"learning_rate_multiplier": "auto"}, ROWS)[0].learning_rate == automatic
+    with pytest.raises(DataError):
+        resolve({"learning_rate_multiplier": 0}, ROWS)
+
+
 @pytest.mark.parametrize("configured", [{"epochs": 3}, {"n_epochs": "many"}, {"n_epochs": -1}, {"n_epochs": True}])
 def test_nonsense_is_refused(configured):
     with pytest.raises(DataError):
