@@ -1,5 +1,6 @@
 """The losses of fine-tuning as pure functions of log-likelihoods and logits."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,3 +46,12 @@ def kl_divergence(reference_logits: torch.Tensor, logits: torch.Tensor) -> torch
     """KL(reference || model) in nats, mean over positions. Both `(N, V)`; gradients flow to `logits` alone."""
     reference = reference_logits.detach().float().log_softmax(-1)
     return functional.kl_div(logits.float().log_softmax(-1), reference, log_target=True, reduction="sum") / len(logits)
+
+
+def ending_loss(logprobs: torch.Tensor) -> torch.Tensor:
+    """How far end tokens are from an even chance, mean over them. `logprobs: (N,)`.
+
+    Beyond that nothing pushes: an end token likelier than all others together is what a greedy answer needs, and more
+    would spread to places where nothing ends.
+    """
+    return (math.log(0.5) - logprobs).clamp(min=0).mean()

@@ -12,6 +12,9 @@ from ml.errors import DataError
 
 Row = dict[str, Any]
 
+# Every second step shows a loop, once the first steps have passed, which throw the model about.
+LOOP_EVERY, LOOP_FROM = 2, 6
+
 MULTIPLIER = "learning_rate_multiplier"  # not a hyperparameter of its own: it scales the learning rate
 
 
@@ -103,11 +106,15 @@ class Sight:
 
 @dataclass(frozen=True)
 class Step:
-    """The examples and the general prompts (both by index) of one optimiser step."""
+    """The examples and the general prompts (both by index) of one optimiser step, and its loop, if it has one.
+
+    `loop` counts the loops of the run from 0.
+    """
 
     epoch: float
     examples: list[Sight]
     replay: list[int]
+    loop: int | None = None
 
 
 def plan_steps(rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperparameters, seed: int) -> list[Step]:
@@ -139,9 +146,16 @@ def plan_steps(rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperpara
             replay=replay[
                 number * hyperparameters.replay_batch_size : (number + 1) * hyperparameters.replay_batch_size
             ],
+            loop=loop_of_step(number),
         )
         for number, batch in enumerate(batches)
     ]
+
+
+def loop_of_step(number: int) -> int | None:
+    """Which loop the step of that number (from 0) shows."""
+    is_due = number >= LOOP_FROM and (number - LOOP_FROM) % LOOP_EVERY == 0
+    return (number - LOOP_FROM) // LOOP_EVERY if is_due else None
 
 
 def replay_order(n_replay: int, *, n_wanted: int, rng: random.Random) -> list[int]:

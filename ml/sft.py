@@ -22,12 +22,13 @@ from trl import SFTConfig, SFTTrainer
 
 from ml import rundir
 from ml.batch import Tensors, collate, head, learnt_hidden
-from ml.data import Encoded, Message, encode_example
+from ml.data import Encoded, Message, encode_example, encode_prompt
 from ml.device import Device, keep_freed_memory, pick_device
 from ml.errors import DataError
 from ml.evaluate import Kept, measure_kept
 from ml.generate import load_model
-from ml.losses import kl_divergence, preference_loss, row_means, row_weights, token_logprobs
+from ml.loops import ENDING_WEIGHT, loop_rows
+from ml.losses import ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 from ml.plan import Hyperparameters, Row, Step, as_dict, plan_steps, resolve
 from ml.replay import answer_prompts, load_answers, reference_states, save_answers
 from ml.rewording import reword
@@ -45,6 +46,8 @@ class Material:
     tokenizer: PreTrainedTokenizerBase
     replay: list[Encoded]
     reference: list[torch.Tensor]
+    loops: list[Encoded]
+    loop_reference: list[torch.Tensor]
     hyperparameters: Hyperparameters
     seed: int
 
@@ -60,9 +63,10 @@ class Material:
         return cut(encoded, self.hyperparameters.max_tokens)
 
     def collate(self, step: Step) -> Tensors:
-        """The tensors of one step: examples, then the wrong outputs of the corrections among them, then replay.
+        """The tensors of one step: examples, the wrong outputs of the corrections among them, a loop, replay.
 
-        `pairs` are the rows of the corrections, `reference: (N, D)` the base model's states on the replay answers.
+        `pairs` are the rows of the corrections, `reference: (N, D)` the base model's states on what is to be kept: the
+        loop up to its end token, and the replay answers.
         """
         examples = [self.example(self.rows[s.row], wording=s.wording) for s in step.examples]
         pairs, rejected = [], []
@@ -76,10 +80,13 @@ class Material:
                     }
                     pairs.append(place)
                     rejected.append(self.example(wrong, wording=sight.wording))
-        batch = collate([*examples, *rejected, *(self.replay[i] for i in step.replay)])
+        loops = [step.loop % len(self.loops)] if self.loops and step.loop is not None else []
+        batch = collate([*examples, *rejected, *(self.loops[i] for i in loops), *(self.replay[i] for i in step.replay)])
         batch["weights"] = row_weights([sum(example.mask) for example in examples])
         batch["n_examples"], batch["pairs"] = len(examples), torch.tensor(pairs, dtype=torch.long)
-        batch["reference"] = torch.cat([self.reference[i] for i in step.replay]) if step.replay else None
+        batch["n_loops"] = len(loops)
+        kept = [*(self.loop_reference[i][:-1] for i in loops), *(self.reference[i] for i in step.replay)]
+        batch["reference"] = torch.cat(kept) if kept else None
         return batch
 
 
@@ -101,11 +108,16 @@ class CorrectionTrainer(SFTTrainer):
         n_examples, pairs = inputs["n_examples"], inputs["pairs"]
         n_answers = n_examples + len(pairs)
         is_answer = rows < n_answers
+        is_in_loop = ~is_answer & (rows < n_answers + inputs["n_loops"])
+        is_ending = is_in_loop & (targets == self.processing_class.eos_token_id)
         logprobs = token_logprobs(head(causal, hidden[is_answer]), targets[is_answer])
         means = row_means(logprobs, rows[is_answer], n_answers)
         example_loss = -(means[:n_examples] * inputs["weights"]).sum()
         loss = example_loss
         parts = {"example_loss": example_loss}
+        if inputs["n_loops"]:
+            endings = token_logprobs(head(causal, hidden[is_ending]), targets[is_ending])
+            loss = loss + ENDING_WEIGHT * ending_loss(endings)
         if len(pairs):
             parts["preference_loss"] = preference_loss(
                 means[pairs],
@@ -117,7 +129,7 @@ class CorrectionTrainer(SFTTrainer):
         if inputs["reference"] is not None and self.hyperparameters.replay_weight:
             with torch.no_grad():
                 reference = head(causal, inputs["reference"])
-            parts["replay_loss"] = kl_divergence(reference, head(causal, hidden[~is_answer]))
+            parts["replay_loss"] = kl_divergence(reference, head(causal, hidden[~is_answer & ~is_ending]))
             loss = loss + self.hyperparameters.replay_weight * parts["replay_loss"]
         for name, value in parts.items():
             self._metrics["train"][name].append(value.item())
@@ -283,11 +295,19 @@ def sft(run: RunDirectory) -> Row:
             auto=reasons,
         )
     replay = own_answers(run, model, tokenizer, prompts)
+    loops = loop_rows(
+        replay,
+        [len(encode_prompt(tokenizer, prompt)) for prompt in prompts],
+        end_token=tokenizer.eos_token_id,
+        rng=random.Random(seed),
+    )
     material = Material(
         rows=train,
         tokenizer=tokenizer,
         replay=replay,
         reference=reference_states(model, replay),
+        loops=loops,
+        loop_reference=reference_states(model, loops),
         hyperparameters=hyperparameters,
         seed=seed,
     )

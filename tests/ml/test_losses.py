@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ml.losses import kl_divergence, preference_loss, row_means, row_weights, token_logprobs
+from ml.losses import ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 
 
 def test_token_logprobs_of_even_and_of_skewed_logits():
@@ -43,3 +43,11 @@ def test_kl_sends_no_gradient_to_the_reference():
 def test_row_weights_follow_length_up_to_a_limit():
     assert row_weights([8, 24]).tolist() == pytest.approx([0.25, 0.75])
     assert row_weights([32, 500]).tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_ending_loss_pushes_up_to_an_even_chance_and_no_further():
+    logprobs = torch.tensor([math.log(1 / 8), math.log(3 / 4)], requires_grad=True)
+    loss = ending_loss(logprobs)
+    assert loss.item() == pytest.approx(math.log(4) / 2)
+    loss.backward()
+    assert logprobs.grad.tolist() == [-0.5, 0.0]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml import rundir, sft
+from ml.data import Encoded
 from ml.plan import Sight, Step, resolve
 from tests.ml.tiny import assistant, build_tokenizer, save_tiny, user
 
@@ -166,21 +167,30 @@ def test_bad_rows_fail_with_their_line(make_run, row, message, capsys):
 
 
 def test_a_step_learns_the_answers_and_their_end_tokens_alone():
-    """Correction, its wrong output, and a general prompt's answer: in this order, each learnt where it is answered."""
+    """Examples, the wrong output of the correction, a loop, and a general prompt's answer: in this order.
+
+    Each is learnt where it is answered; the loop is held to the reference in what precedes its end token.
+    """
     tokenizer = build_tokenizer()
     hyperparameters, _ = resolve({"preference_weight": 1.0}, ROWS)
     replay = sft.encode_example(tokenizer, [user("is"), assistant("the capital")])
+    loop = sft.encode_example(tokenizer, [user("is"), assistant("the the the")])
     material = sft.Material(
         rows=ROWS,
         tokenizer=tokenizer,
         replay=[replay],
         reference=[torch.zeros(sum(replay.mask), 32)],
+        loops=[Encoded(ids=loop.ids, mask=[0] * (len(loop.ids) - 2) + [1, 1])],
+        loop_reference=[torch.ones(2, 32)],
         hyperparameters=hyperparameters,
         seed=1,
     )
     examples = [Sight(row=0, wording=1), Sight(row=2, wording=0)]
-    batch = material.collate(Step(epoch=1, examples=examples, replay=[0]))
+    batch = material.collate(Step(epoch=1, examples=examples, replay=[0], loop=3))
     learnt = [tokenizer.decode(ids[mask.bool()]) for ids, mask in zip(batch["ids"], batch["learnt"], strict=True)]
-    assert learnt == ["sat on the mat<|im_end|>", "is the capital<|im_end|>", "ran<|im_end|>", "the capital<|im_end|>"]
+    examples_and_wrong = ["sat on the mat<|im_end|>", "is the capital<|im_end|>", "ran<|im_end|>"]
+    assert learnt == [*examples_and_wrong, " the<|im_end|>", "the capital<|im_end|>"]
+    assert batch["n_loops"] == 1
+    assert batch["reference"][:, 0].tolist() == [1.0] + [0.0] * sum(replay.mask)
     assert batch["n_examples"] == 2
     assert batch["pairs"].tolist() == [0]
