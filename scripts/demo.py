@@ -150,11 +150,18 @@ def run_cycle() -> dict[str, Any]:
     engine = f"http://127.0.0.1:{read_port('EMEND_ENGINE_PORT', 8101)}"
     environment = {"EMEND_ENGINE_URL": engine, **os.environ, "EMEND_VAR_DIR": str(VAR)}
     command = [sys.executable, "manage.py", "run_cycle", "--project", SLUG, "--wait"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    options = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True, "preexec_fn": die_with_parent}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **options) as cycle:  # type: ignore[call-overload]
+        try:
+            output = cycle.communicate()[0]
+        except KeyboardInterrupt:
+            cycle.send_signal(signal.SIGINT)  # it cancels or leaves the cycle, and says which
+            cycle.wait(STOP_LIMIT_S)
+            raise
     try:
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(output.splitlines()[-1])
     except (IndexError, ValueError):
-        raise DemoError(f"The cycle did not end well (code {done.returncode}).") from None
+        raise DemoError(f"The cycle did not end well (code {cycle.returncode}).") from None
 
 
 def tell(numbers: dict[str, Any]) -> None:
@@ -190,6 +197,8 @@ def walk(url: str, question: str) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves as on Ctrl-C: nothing stays behind
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--question", help="what the tester asks; by default the question of the first corrected case")
     options = parser.parse_args()
