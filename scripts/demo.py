@@ -158,10 +158,12 @@ def run_cycle() -> dict[str, Any]:
             cycle.send_signal(signal.SIGINT)  # it cancels or leaves the cycle, and says which
             cycle.wait(STOP_LIMIT_S)
             raise
-    try:
-        return json.loads(output.splitlines()[-1])
-    except (IndexError, ValueError):
-        raise DemoError(f"The cycle did not end well (code {cycle.returncode}).") from None
+    lines = output.splitlines()
+    numbers = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    if cycle.returncode:
+        reason = numbers.get("stop_reason") or f"manage.py run_cycle ended with code {cycle.returncode}."
+        raise DemoError(f"The cycle did not end well. {reason} The logs are in {VAR / 'log'}.")
+    return numbers
 
 
 def tell(numbers: dict[str, Any]) -> None:
@@ -169,9 +171,9 @@ def tell(numbers: dict[str, Any]) -> None:
     print(json.dumps(numbers, ensure_ascii=False))
     if numbers["deployed"]:
         print(f"{numbers['model']} is live after {numbers['total_s']:.0f} s.")
-    elif numbers["stop_reason"]:
-        print(numbers["stop_reason"])
-    if numbers["state"] == "stopped" and not numbers["model"]:
+        return
+    print(numbers["stop_reason"])
+    if not numbers["model"]:
         print(
             "To see it learn something new, sign in as the reviewer, correct an open case, and run this again.\n"
             "To start over on data of their own: EMEND_VAR_DIR=/tmp/emend-demo make demo"
