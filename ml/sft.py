@@ -300,7 +300,7 @@ def sft(run: RunDirectory) -> Row:
         [len(encode_prompt(tokenizer, prompt)) for prompt in prompts],
         end_token=tokenizer.eos_token_id,
         rng=random.Random(seed),
-    )
+    )[: sum(step.loop is not None for step in steps)]  # no more than will be shown
     material = Material(
         rows=train,
         tokenizer=tokenizer,

@@ -19,9 +19,7 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
     def to_correct(self) -> "CaseQuerySet":
         """Open, claimed and not fixed ones: harmful first, then by reports, then the oldest."""
-        return self.filter(state__in=CASE_CORRECTABLE).order_by(
-            F("severity").desc(), F("n_reports").desc(), "pk"
-        )
+        return self.filter(state__in=CASE_CORRECTABLE).order_by(F("severity").desc(), F("n_reports").desc(), "pk")
 
     def free_for(self, user: User) -> "CaseQuerySet":
         """None that another reviewer holds."""

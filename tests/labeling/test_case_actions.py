@@ -203,4 +203,3 @@ class TestLife:
         again = report(project)
         settle_case(case=case, is_fixed=False, model_name="m2")
         assert (case.state, case.tested_in, again.state) == (CaseState.FIXED, "m2", CaseState.OPEN)
-
