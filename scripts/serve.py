@@ -170,8 +170,8 @@ def main() -> None:
     def end(signum: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job starts with SIGINT ignored
+        signal.signal(sign, end)
     try:
         wait_until_ready(manager, f"http://127.0.0.1:{port}")
         print(
