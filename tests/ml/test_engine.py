@@ -123,7 +123,8 @@ def test_scores_tell_each_token_of_the_answer_and_change_nothing_of_it(engine):
         # Greedy: each token is the likeliest one in its place.
         assert len(score["top"]) == 2
         assert (score["top"][0]["token"], score["top"][0]["logprob"]) == (score["token"], score["logprob"])
-        assert bytes(score["bytes"]).decode() == score["token"]
+        is_half = "\N{REPLACEMENT CHARACTER}" in score["token"]
+        assert score["bytes"] == (None if is_half else list(score["token"].encode()))
 
 
 def test_a_penalty_keeps_an_answer_from_repeating_itself(engine):
