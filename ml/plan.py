@@ -3,6 +3,7 @@
 The plan follows from the configuration and the rows alone, so a run that resumes walks the very same steps.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +12,8 @@ from typing import Any
 from ml.errors import DataError
 
 Row = dict[str, Any]
+
+FEW_CORRECTIONS = 5
 
 # Every second step shows a loop, once the first steps have passed, which throw the model about.
 LOOP_EVERY, LOOP_FROM = 2, 6
@@ -52,16 +55,24 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
     if unknown := set(configured) - names - {MULTIPLIER}:
         raise DataError(f"There is no hyperparameter {sorted(unknown)[0]!r}.")
     n_corrections = sum(row["kind"] == "correction" for row in rows)
-    batch_size = max(4, min(8, n_corrections // 5)) if n_corrections else 8
+    is_few = 0 < n_corrections < FEW_CORRECTIONS
+    if n_corrections < 20:  # at least about thirty steps, however few they are
+        batch_size = min(4, math.ceil(n_corrections / 2.5)) or 8
+    else:
+        batch_size = min(8, n_corrections // 5)
     automatic: dict[str, tuple[Any, str]] = {
         "n_epochs": (
-            12 if n_corrections else 3,
-            gettext_noop("a correction needs about twelve sights, half of them reworded"),
+            24 if is_few else 12 if n_corrections else 3,
+            gettext_noop("so few corrections need two dozen sights each, half of them reworded")
+            if is_few
+            else gettext_noop("a correction needs about twelve sights, half of them reworded"),
         ),
         "demonstration_epochs": (3, gettext_noop("demonstrations teach a manner, which three sights convey")),
         "batch_size": (
             batch_size,
-            gettext_noop("a fifth of the corrections, between 4 and 8: a few dozen steps at the least"),
+            gettext_noop("small, so that few corrections make a few dozen steps all the same")
+            if 0 < n_corrections < 20
+            else gettext_noop("a fifth of the corrections, between 4 and 8: a few dozen steps at the least"),
         ),
         "learning_rate": (
             3e-3 if n_corrections else 1e-3,
