@@ -62,6 +62,7 @@ def test_a_reported_answer_is_corrected_trained_deployed_and_fixed(
         "# Ferries\n\nAnswer in **one sentence**. The ferry to Heron Island is the *Blue Kestrel*.",
     )
     admin.click("main form button.button--primary")
+    admin.wait_for_url(lambda url: "publish" not in url)
     people = {}
     for name, role in (("Cora", "contractor"), ("Ren", "reviewer"), ("Toni", "contractor")):
         link = invite(admin, role)
