@@ -103,11 +103,13 @@ def test_a_reported_answer_is_corrected_trained_deployed_and_fixed(
     # the reviewer overwrites it
     reviewer.goto("/p/ferries/cases/")
     reviewer.click("main table a >> nth=0")
+    reviewer.wait_for_url(re.compile(r"/cases/\d+/"))
     reviewer.keyboard.press("c")
     reviewer.wait_for_selector("#correction textarea[name=text]")
     assert reviewer.input_value("#correction textarea[name=text]").strip() == before.strip()
     reviewer.keyboard.press("Control+Enter")
-    expect(reviewer.locator("#correction")).to_be_visible()  # unchanged text is refused as a correction
+    refusal = reviewer.locator("#correction .errorlist, #correction .notice--bad").first
+    expect(refusal).to_be_visible()  # unchanged text is refused as a correction
     reviewer.fill("#correction textarea[name=text]", RIGHT)
     expect(reviewer.locator("#correction ins").first).to_be_visible()
     reviewer.fill("#correction textarea[name=probes]", REWORDED)
