@@ -10,16 +10,19 @@ class TransitionQuerySet(models.QuerySet["Transition"]):
 
 
 class Transition(models.Model):
-    """One change of state of any row: who, when, from, to and why. Written once, never changed.
+    """One decision about any row: who, when, from, to and why. Written once, never changed.
 
+    A change of state has the two states as `before` and `after` and no `what`; any other change says in `what` which
+    thing changed ("role", "rate", "settings") and carries the values as people read them.
     Names are kept beside keys because a history outlives the people and rows in it.
     """
 
     subject_type = models.CharField(max_length=60)
     subject_pk = models.CharField(max_length=40)
     project_pk = models.BigIntegerField(null=True, db_index=True)
-    before = models.CharField(max_length=20)
-    after = models.CharField(max_length=20)
+    what = models.CharField(max_length=40, blank=True)
+    before = models.CharField(max_length=400, blank=True)
+    after = models.CharField(max_length=400, blank=True)
     by_pk = models.BigIntegerField(null=True)
     by_name = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)

@@ -56,16 +56,32 @@ def move(
         changed = rows.update(state=after, **fields)
         if not changed:
             raise StaleState(subject, before, after)
-        Transition.objects.create(
-            subject_type=subject._meta.label_lower,
-            subject_pk=str(subject.pk),
-            project_pk=getattr(subject, "project_id", None),
-            before=before,
-            after=after,
-            by_pk=getattr(by, "pk", None),
-            by_name=str(by or ""),
-            reason=reason,
-        )
+        record(subject, before=before, after=after, by=by, reason=reason)
     subject.state = after  # type: ignore[attr-defined]
     for name, value in fields.items():
         setattr(subject, name, value)
+
+
+def record(
+    subject: models.Model,
+    *,
+    what: str = "",
+    before: object = "",
+    after: object = "",
+    by: Any = None,
+    reason: str = "",
+    project_pk: int | None = None,
+) -> None:
+    """Write one line of the audit log, in the caller's transaction. `what` names the thing that changed, in English, and is
+    empty for a change of state. Values past 400 characters are cut."""
+    Transition.objects.create(
+        subject_type=subject._meta.label_lower,
+        subject_pk=str(subject.pk),
+        project_pk=project_pk if project_pk is not None else getattr(subject, "project_id", None),
+        what=what,
+        before=str(before)[:400],
+        after=str(after)[:400],
+        by_pk=getattr(by, "pk", None),
+        by_name=str(by or ""),
+        reason=reason,
+    )
