@@ -13,6 +13,11 @@ class InstructionVersion(models.Model):
     number = models.PositiveIntegerField()
     text = models.TextField(_("instructions"))
     change_note = models.CharField(_("what changed"), max_length=500, blank=True)
+    min_words = models.PositiveIntegerField(_("fewest words of a response"), null=True, blank=True)
+    max_words = models.PositiveIntegerField(_("most words of a response"), null=True, blank=True)
+    language = models.CharField(
+        _("language of a response"), max_length=10, blank=True, help_text=_("an ISO code: en, zh")
+    )
     published_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     published_at = models.DateTimeField(auto_now_add=True)
 
