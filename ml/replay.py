@@ -1,5 +1,7 @@
 """General prompts with the base model's own answers, on which a fine-tuned model should stay as it was."""
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +58,36 @@ def save_answers(path: Path, answers: Sequence[Encoded]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps([{"ids": a.ids, "mask": a.mask} for a in answers]))
     temporary.replace(path)
+
+
+def own_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[Message]],
+    *,
+    base: Path,
+    seed: int,
+) -> list[Encoded]:
+    """As answer_prompts; a base model that Emend unpacked keeps the answers in its folder, other folders stay as they are.
+
+    Answering takes longer than anything else before the first step, and the answers follow from the prompts and the seed.
+    """
+    wanted = json.dumps([prompts, seed, ANSWER_TOKENS, TEMPERATURE, BATCH_SIZE], sort_keys=True)
+    kept = base / f"replay-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.json"
+    answers = load_answers(kept)
+    if answers is None:
+        answers = answer_prompts(model, tokenizer, prompts, seed=seed)
+        if is_ours(base):
+            with contextlib.suppress(
+                OSError
+            ):  # a folder that others own, or a full disk: the answers are only a shortcut
+                save_answers(kept, answers)
+    return answers
+
+
+def is_ours(base: Path) -> bool:
+    """Whether Emend unpacked the model in this folder."""
+    return (base / "emend.json").is_file()
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from ml.generate import load_model
 from ml.loops import ENDING_WEIGHT, loop_rows
 from ml.losses import ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 from ml.plan import Hyperparameters, Row, Step, as_dict, plan_steps, resolve
-from ml.replay import answer_prompts, load_answers, reference_states, save_answers
+from ml.replay import load_answers, own_answers, reference_states, save_answers
 from ml.rewording import reword
 from ml.rundir import RunDirectory
 
@@ -212,14 +212,14 @@ def valid_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows:
     return sum(result["loss"] * result["n_tokens"] for result in results) / n_tokens if n_tokens else None
 
 
-def own_answers(
+def replay_answers(
     run: RunDirectory, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]]
 ) -> list[Encoded]:
     """The base model's answers to the general prompts, kept in the run directory: a resumed run needs the same."""
     path = run.path / "replay_answers.json"
     answers = load_answers(path)
     if answers is None:
-        answers = answer_prompts(model, tokenizer, prompts, seed=run.config["seed"])
+        answers = own_answers(model, tokenizer, prompts, base=Path(run.config["base"]), seed=run.config["seed"])
         save_answers(path, answers)
     return answers
 
@@ -294,7 +294,7 @@ def sft(run: RunDirectory) -> Row:
             hyperparameters=as_dict(hyperparameters),
             auto=reasons,
         )
-    replay = own_answers(run, model, tokenizer, prompts)
+    replay = replay_answers(run, model, tokenizer, prompts)
     loops = loop_rows(
         replay,
         [len(encode_prompt(tokenizer, prompt)) for prompt in prompts],
