@@ -23,6 +23,17 @@ def row_means(values: torch.Tensor, rows: torch.Tensor, n_rows: int) -> torch.Te
     return sums / torch.bincount(rows, minlength=n_rows)
 
 
+def accuracies(
+    logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, n_rows: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The share of targets that are the likeliest token, and the share of rows in which all are.
+
+    `logits: (N, V)`, `targets: (N,)`, `rows: (N,)` in 0 .. n_rows - 1. Each row must have a target.
+    """
+    is_right = (logits.argmax(-1) == targets).float()
+    return is_right.mean(), (row_means(is_right, rows, n_rows) == 1).float().mean()
+
+
 def row_weights(n_tokens: Sequence[int]) -> torch.Tensor:
     """How much each row counts in a step, in sum 1: by its learnt tokens, but no row more than one of MAX_TOKENS.
 

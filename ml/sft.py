@@ -25,10 +25,9 @@ from ml.batch import Tensors, collate, head, learnt_hidden
 from ml.data import Encoded, Message, encode_example, encode_prompt
 from ml.device import Device, keep_freed_memory, pick_device
 from ml.errors import DataError
-from ml.evaluate import Kept, measure_kept
-from ml.generate import load_model
+from ml.generate import batches, load_model
 from ml.loops import ENDING_WEIGHT, loop_rows
-from ml.losses import ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
+from ml.losses import accuracies, ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 from ml.plan import Hyperparameters, Row, Step, as_dict, plan_steps, resolve
 from ml.replay import load_answers, own_answers, reference_states, save_answers
 from ml.rewording import reword
@@ -36,6 +35,12 @@ from ml.rundir import RunDirectory
 
 COMPLETE = "complete"
 N_CHECKPOINTS = 6
+VALID_BATCH_SIZE = 8
+# So many validation rows are measured at every checkpoint, all of them at the end.
+N_VALID_ON_THE_WAY = 32
+
+
+LOGGED = ("replay_loss", "preference_loss", "token_accuracy", "sequence_accuracy", "grad_norm")
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,20 @@ class CorrectionTrainer(SFTTrainer):
         is_answer = rows < n_answers
         is_in_loop = ~is_answer & (rows < n_answers + inputs["n_loops"])
         is_ending = is_in_loop & (targets == self.processing_class.eos_token_id)
-        logprobs = token_logprobs(head(causal, hidden[is_answer]), targets[is_answer])
+        logits = head(causal, hidden[is_answer])
+        logprobs = token_logprobs(logits, targets[is_answer])
         means = row_means(logprobs, rows[is_answer], n_answers)
         example_loss = -(means[:n_examples] * inputs["weights"]).sum()
         loss = example_loss
-        parts = {"example_loss": example_loss}
+        is_example = rows[is_answer] < n_examples
+        token_accuracy, sequence_accuracy = accuracies(
+            logits[is_example], targets[is_answer][is_example], rows[is_answer][is_example], n_examples
+        )
+        parts = {
+            "example_loss": example_loss,
+            "token_accuracy": token_accuracy,
+            "sequence_accuracy": sequence_accuracy,
+        }
         if inputs["n_loops"]:
             endings = token_logprobs(head(causal, hidden[is_ending]), targets[is_ending])
             loss = loss + ENDING_WEIGHT * ending_loss(endings)
@@ -139,10 +153,13 @@ class CorrectionTrainer(SFTTrainer):
 class Reporter(TrainerCallback):
     """Turns what the trainer does into events, marks whole checkpoints and stops the run between two steps."""
 
-    def __init__(self, run: RunDirectory, steps: Sequence[Step], n_tokens: Sequence[int]) -> None:
+    def __init__(
+        self, run: RunDirectory, steps: Sequence[Step], n_tokens: Sequence[int], valid: Sequence[Encoded]
+    ) -> None:
         self.run = run
         self.steps = steps
         self.n_tokens = n_tokens
+        self.valid = valid[:N_VALID_ON_THE_WAY]
         self.start = self.first = None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -158,6 +175,8 @@ class Reporter(TrainerCallback):
             return
         step, n_steps = state.global_step, len(self.steps)
         elapsed, n_done = time.monotonic() - self.start, step - self.first
+        is_checkpoint = step % args.save_steps == 0 and step < n_steps
+        measured = measure_valid(kwargs["model"].get_base_model(), self.valid) if is_checkpoint else {}
         self.run.events.emit(
             "metrics",
             step=step,
@@ -167,7 +186,10 @@ class Reporter(TrainerCallback):
             learning_rate=logs["learning_rate"],
             tokens_per_s=round(sum(self.n_tokens[self.first : step]) / elapsed, 1),
             remaining_s=round(elapsed / n_done * (n_steps - step), 1),
-            **{name: logs[name] for name in ("replay_loss", "preference_loss", "grad_norm") if name in logs},
+            n_tokens=sum(self.n_tokens[:step]),
+            n_examples=sum(len(s.examples) for s in self.steps[:step]),
+            **{name: logs[name] for name in LOGGED if name in logs},
+            **measured,
         )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -199,17 +221,25 @@ def read_rows(run: RunDirectory, name: str, tokenizer: PreTrainedTokenizerBase) 
     return rows
 
 
-def valid_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> float | None:
-    """The mean loss per answer token of the validation rows' last answers, in nats."""
-    kept = []
-    for row in rows:
-        encoded = encode_example(tokenizer, row["messages"], last_only=True)
-        start = encoded.mask.index(1)
-        kept.append(Kept(id=row["id"], suite="held_out", prompt=encoded.ids[:start], answer_ids=encoded.ids[start:]))
-    with torch.inference_mode():
-        results = [result for batch in measure_kept(model, kept) for result in batch]
-    n_tokens = sum(result["n_tokens"] for result in results)
-    return sum(result["loss"] * result["n_tokens"] for result in results) / n_tokens if n_tokens else None
+@torch.no_grad()
+def measure_valid(model: PreTrainedModel, rows: Sequence[Encoded]) -> dict[str, float]:
+    """Mean loss per answer token in nats, and the accuracies by token and by whole answer; {} without rows."""
+    if not rows:
+        return {}
+    n_tokens, sums = 0, torch.zeros(3)
+    for indices in batches([len(row.ids) for row in rows], size=VALID_BATCH_SIZE):
+        batch = {name: value.to(model.device) for name, value in collate([rows[i] for i in indices]).items()}
+        hidden, targets, places = learnt_hidden(model, batch)
+        logits = head(model, hidden)
+        token, sequence = accuracies(logits, targets, places, len(indices))
+        loss = -token_logprobs(logits, targets).mean()
+        n_tokens += len(targets)
+        sums += torch.tensor([loss * len(targets), token * len(targets), sequence * len(indices)])
+    return {
+        "valid_loss": float(sums[0] / n_tokens),
+        "valid_token_accuracy": float(sums[1] / n_tokens),
+        "valid_sequence_accuracy": float(sums[2] / len(rows)),
+    }
 
 
 def replay_answers(
@@ -311,8 +341,11 @@ def sft(run: RunDirectory) -> Row:
         hyperparameters=hyperparameters,
         seed=seed,
     )
-    batches = [material.collate(step) for step in steps]
-    n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in batches]
+    valid_rows = [
+        cut(encode_example(tokenizer, row["messages"], last_only=True), hyperparameters.max_tokens) for row in valid
+    ]
+    tensors = [material.collate(step) for step in steps]
+    n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in tensors]
     trainer = CorrectionTrainer(
         model=model,
         args=trainer_config(
@@ -322,7 +355,7 @@ def sft(run: RunDirectory) -> Row:
             device=device,
             autocast=device.dtype == torch.bfloat16,
         ),
-        data_collator=lambda rows: batches[rows[0]["step"]],
+        data_collator=lambda rows: tensors[rows[0]["step"]],
         train_dataset=Dataset.from_list([{"step": i} for i in range(len(steps))]),
         processing_class=tokenizer,
         peft_config=LoraConfig(
@@ -332,7 +365,7 @@ def sft(run: RunDirectory) -> Row:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         ),
-        callbacks=[Reporter(run, steps, n_tokens)],
+        callbacks=[Reporter(run, steps, n_tokens, valid_rows)],
     )
     trainer.hyperparameters = hyperparameters
     with run.stop.held():
@@ -349,7 +382,8 @@ def sft(run: RunDirectory) -> Row:
         "n_tokens": sum(n_tokens),
         "n_steps": len(steps),
         "train_loss": sum(last_epoch) / len(last_epoch),
-        "valid_loss": valid_loss(model, tokenizer, valid),
+        "valid_loss": None,
+        **measure_valid(model.get_base_model(), valid_rows),
     }
     save_model(model, tokenizer, run)
     return {**result, "duration_s": round(time.monotonic() - start, 3)}

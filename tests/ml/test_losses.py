@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ml.losses import ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
+from ml.losses import accuracies, ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
 
 
 def test_token_logprobs_of_even_and_of_skewed_logits():
@@ -51,3 +51,10 @@ def test_ending_loss_pushes_up_to_an_even_chance_and_no_further():
     assert loss.item() == pytest.approx(math.log(4) / 2)
     loss.backward()
     assert logprobs.grad.tolist() == [-0.5, 0.0]
+
+
+def test_accuracies_count_tokens_and_whole_rows():
+    logits = torch.tensor([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    targets, rows = torch.tensor([1, 0, 0, 1, 1]), torch.tensor([0, 0, 1, 1, 1])
+    token, sequence = accuracies(logits, targets, rows, 2)
+    assert (round(token.item(), 6), sequence.item()) == (0.8, 0.5)

@@ -81,6 +81,14 @@ def test_a_run_learns_tells_about_it_and_leaves_a_model(make_run):
     assert result["n_steps"] == len(losses(run)) == codes.count("metrics")
     assert losses(run)[result["n_steps"]] < losses(run)[1]
     assert result["valid_loss"] > 0
+    metrics = [event["data"] for event in events(run) if event["code"] == "metrics"]
+    assert metrics[0]["n_examples"] == 2  # the batch size
+    assert metrics[-1]["n_examples"] == 2 * 6 + 3  # sights of two corrections and of a demonstration
+    assert metrics[-1]["n_tokens"] == result["n_tokens"]
+    assert all({"token_accuracy", "sequence_accuracy"} <= set(m) for m in metrics)
+    measured = [m["valid_loss"] for m in metrics if "valid_loss" in m]
+    assert len(measured) >= 3
+    assert result["valid_loss"] < measured[0]
     assert codes[0] == "started"
     assert codes[-2:] == ["merging", "finished"]
     assert [event["number"] for event in events(run)] == list(range(1, len(codes) + 1))

@@ -38,8 +38,9 @@ def write_result_file(*, job: Job, result: dict[str, Any]) -> File:
     if job.is_legacy and job.validation_file_id:
         columns = {**columns, **LEGACY_VALID_COLUMNS}
     points = loss_points(job)
-    if points and result.get("valid_loss") is not None:
-        points[-1] = {"valid_loss": result["valid_loss"], **points[-1]}
+    if points:
+        measured = {name: result[name] for name in LEGACY_VALID_COLUMNS.values() if result.get(name) is not None}
+        points[-1] = {**measured, **points[-1]}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
