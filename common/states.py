@@ -51,12 +51,13 @@ def move(
     before = subject.state  # type: ignore[attr-defined]
     if after not in moves.get(before, frozenset()):
         raise IllegalMove(subject, before, after)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # a stale row changed nothing, so there is nothing to roll back to
         rows = type(subject)._default_manager.filter(only_if or Q(), pk=subject.pk, state=before)
         changed = rows.update(state=after, **fields)
-        if not changed:
-            raise StaleState(subject, before, after)
-        record(subject, before=before, after=after, by=by, reason=reason)
+        if changed:
+            record(subject, before=before, after=after, by=by, reason=reason)
+    if not changed:
+        raise StaleState(subject, before, after)
     subject.state = after  # type: ignore[attr-defined]
     for name, value in fields.items():
         setattr(subject, name, value)

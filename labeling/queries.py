@@ -7,9 +7,10 @@ from itertools import product
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet, TextField
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest
+from django.utils import timezone
 
 from common.models import Transition
 from labeling.models import (
@@ -19,11 +20,12 @@ from labeling.models import (
     Membership,
     Project,
     RegressionTest,
+    Skip,
     Submission,
     Task,
     User,
 )
-from labeling.states import CaseState, Role, SubmissionState, TaskState
+from labeling.states import CaseState, Role, SubmissionState, TaskKind, TaskState
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -61,6 +63,41 @@ def needs_acknowledgement(membership: Membership) -> InstructionVersion | None:
     if version is None or version.acknowledgements.filter(user_id=membership.user_id).exists():
         return None
     return version
+
+
+@dataclass(frozen=True)
+class QueueStanding:
+    """Why there is no prompt for a person: of `n_left` prompts so many are held, with an admin, answered or skipped by them."""
+
+    n_left: int
+    n_held: int
+    held_until: datetime | None
+    n_mine: int
+    n_skipped: int
+    n_aside: int
+
+
+def queue_standing(membership: Membership) -> QueueStanding:
+    """Count the prompts that are not done, each once: held by others, set aside, else the person's own, else skipped."""
+    own = {"task": OuterRef("pk")}
+    rows = membership.project.tasks.filter(
+        kind=TaskKind.ANSWER, state__in=[TaskState.OPEN, TaskState.LEASED, TaskState.ASIDE]
+    ).annotate(
+        is_mine=Exists(Submission.objects.filter(author=membership.user_id, **own)),
+        was_skipped=Exists(Skip.objects.filter(user=membership.user_id, **own)),
+    )
+    is_held = Q(state=TaskState.LEASED, lease_expires_at__gt=timezone.now())
+    is_free = ~Q(state=TaskState.ASIDE) & ~is_held
+    return QueueStanding(
+        **rows.aggregate(
+            n_left=Count("pk"),
+            n_held=Count("pk", filter=is_held),
+            held_until=Min("lease_expires_at", filter=is_held),
+            n_mine=Count("pk", filter=is_free & Q(is_mine=True)),
+            n_skipped=Count("pk", filter=is_free & Q(is_mine=False, was_skipped=True)),
+            n_aside=Count("pk", filter=Q(state=TaskState.ASIDE)),
+        )
+    )
 
 
 def regression_suite(project: Project) -> QuerySet[RegressionTest]:

@@ -1,9 +1,11 @@
 """The lives of a task, a submission and a case.
 
 task        open ──► leased ──► done          open ──► retired
-              ▲         │         │
-              └─────────┘         │ expiry, release, skip
-              └───────────────────┘ its only submission was rejected or withdrawn
+              ▲         │         │           open ──► done: handed in by somebody whose lease ran out
+              ├─────────┤         │ expiry, release, skip, handed in by one of several people
+              ├───────────────────┘ too few submissions stand: one was rejected or withdrawn
+              │         ▼
+              └────── aside ──► retired | done     three people skipped it: an admin looks at it
 
 submission  submitted ──► accepted | rejected | withdrawn
                 │
@@ -37,14 +39,24 @@ class TaskState(TextChoices):
     OPEN = "open", _("Open")
     LEASED = "leased", _("In work")
     DONE = "done", _("Done")
+    ASIDE = "aside", _("Needs a look")
     RETIRED = "retired", _("Retired")
 
 
 TASK_MOVES = {
-    TaskState.OPEN: {TaskState.LEASED, TaskState.RETIRED},
-    TaskState.LEASED: {TaskState.OPEN, TaskState.DONE},
+    TaskState.OPEN: {TaskState.LEASED, TaskState.DONE, TaskState.RETIRED},
+    TaskState.LEASED: {TaskState.OPEN, TaskState.DONE, TaskState.ASIDE},
+    TaskState.ASIDE: {TaskState.OPEN, TaskState.DONE, TaskState.RETIRED},
     TaskState.DONE: {TaskState.OPEN},
 }
+
+
+class SkipReason(TextChoices):
+    CANNOT_JUDGE = "cannot_judge", _("I cannot judge this")
+    LANGUAGE = "language", _("It is not in my language")
+    UNCLEAR = "unclear", _("The prompt is unclear")
+    HARMFUL = "harmful", _("Harmful or personal content")
+    OTHER = "other", _("Something else")
 
 
 class SubmissionState(TextChoices):

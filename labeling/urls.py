@@ -1,6 +1,18 @@
 from django.urls import path
 
-from labeling.views import case, example, instructions, people, project, queue, review, submission, task
+from labeling.views import (
+    case,
+    example,
+    export,
+    instructions,
+    people,
+    project,
+    queue,
+    review,
+    skip,
+    submission,
+    task,
+)
 
 _PROJECT = "p/<slug:slug>/"
 _WRITE = f"{_PROJECT}write/<int:pk>/"
@@ -34,6 +46,7 @@ urlpatterns = [
     path(f"{_WRITE}lease/", task.lease_extend, name="labeling-lease-extend"),
     path(f"{_WRITE}release/", task.task_release, name="labeling-task-release"),
     path(f"{_WRITE}resume/", task.task_resume, name="labeling-task-resume"),
+    path(f"{_WRITE}skip/", skip.task_skip, name="labeling-task-skip"),
     path(f"{_PROJECT}work/", submission.submission_list, name="labeling-submission-list"),
     path(f"{_PROJECT}work/<int:pk>/revise/", submission.submission_revise, name="labeling-submission-revise"),
     path(f"{_PROJECT}work/<int:pk>/withdraw/", submission.submission_withdraw, name="labeling-submission-withdraw"),
@@ -41,6 +54,10 @@ urlpatterns = [
     path(f"{_PROJECT}tasks/", queue.task_list, name="labeling-task-list"),
     path(f"{_PROJECT}tasks/add/", queue.task_add, name="labeling-task-add"),
     path(f"{_PROJECT}tasks/<int:pk>/retire/", queue.task_retire, name="labeling-task-retire"),
+    path(f"{_PROJECT}tasks/<int:pk>/take-away/", skip.task_take_away, name="labeling-task-take-away"),
+    path(f"{_PROJECT}tasks/look/", skip.skip_list, name="labeling-skip-list"),
+    path(f"{_PROJECT}tasks/<int:pk>/look/", skip.skip_decide, name="labeling-skip-decide"),
+    path(f"{_PROJECT}submissions/export/", export.submission_export, name="labeling-submission-export"),
     # review, cases, examples
     path(f"{_PROJECT}review/", review.review_next, name="labeling-review-next"),
     path(f"{_PROJECT}review/<int:pk>/", review.review_show, name="labeling-review-submission"),

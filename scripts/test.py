@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+
+from servers import free_port, postgres_bin, postgresql
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -27,14 +28,6 @@ PACKAGES = {
     "gettext": lambda: bool(shutil.which("xgettext")),
 }
 SLOW = "model or journey"
-
-
-def postgres_bin() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    anywhere = shutil.which("initdb")
-    return Path(anywhere).parent if anywhere else None
 
 
 def install_packages() -> list[str]:
@@ -54,40 +47,6 @@ def install_packages() -> list[str]:
             [*prefix, "apt-get", "install", "-y", "-qq", "--no-install-recommends", name], check=False, **quiet
         )
     return [name for name in missing if not PACKAGES[name]()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """Run a throw-away PostgreSQL and yield its DATABASE_URL. It refuses to run as root, so root hands it to `postgres`."""
-    tools = postgres_bin()
-    assert tools is not None
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="emend-postgresql-"))
-    if as_user:
-        shutil.chown(folder, "postgres", "postgres")
-    port = free_port()
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    subprocess.run(
-        [*as_user, tools / "initdb", "-D", folder / "data", "-U", "emend", "--auth=trust", "-E", "UTF8"],
-        check=True, stdout=subprocess.DEVNULL, cwd="/", env=environment,
-    )  # fmt: skip
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c full_page_writes=off -c max_connections=200"
-    control = [*as_user, tools / "pg_ctl", "-D", folder / "data"]
-    subprocess.run(
-        [*control, "-w", "-l", folder / "log", "-o", options, "start"],
-        check=True, stdout=subprocess.DEVNULL, cwd="/", env=environment,
-    )  # fmt: skip
-    try:
-        yield f"postgresql://emend@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/", check=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,9 @@ if DATABASES["default"]["ENGINE"].endswith(
     "sqlite3"
 ):  # in a file: threads that race wait for its lock, as in the product
     DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
+DATABASES["default"]["CONN_MAX_AGE"] = (
+    0  # a connection that a test's thread left behind would keep the database from going
+)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {

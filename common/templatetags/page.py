@@ -24,6 +24,7 @@ TONES = {
     "done": "ok",
     "corrected": "ok",
     "live": "ok",
+    "aside": "wait",
     "rejected": "bad",
     "failed": "bad",
     "not_fixed": "bad",

@@ -14,10 +14,18 @@ def create_project(*, slug: str, name: str, description: str = "", admin: User |
 
 
 def update_project(
-    *, project: Project, name: str, description: str, lease_minutes: int, is_open_writing: bool
+    *,
+    project: Project,
+    name: str,
+    description: str,
+    lease_minutes: int,
+    is_open_writing: bool,
+    max_held: int = 1,
+    double_share: int = 0,
 ) -> Project:
     """Change a project's settings. Its slug stays: links to it live outside of Emend."""
     project.name, project.description = name, description
     project.lease_minutes, project.is_open_writing = lease_minutes, is_open_writing
-    project.save(update_fields=["name", "description", "lease_minutes", "is_open_writing"])
+    project.max_held, project.double_share = max_held, double_share
+    project.save(update_fields=["name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"])
     return project

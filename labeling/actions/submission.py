@@ -51,6 +51,7 @@ def submit(*, task: Task, membership: Membership, messages: object, idempotency_
     user, turns = membership.user, _clean(task, messages)
     with transaction.atomic():
         task = Task.objects.select_for_update().get(pk=task.pk)  # a double click waits here for its first half
+        task.project = membership.project
         repeated = _repeated(idempotency_key, user, turns)
         if repeated is not None:
             return repeated

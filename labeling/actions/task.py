@@ -1,5 +1,6 @@
 """Handing out work: every task is held by one person at a time, under a lease that runs out by itself."""
 
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,77 +8,89 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import CharField, Exists, Max, OuterRef, Q
-from django.db.models.functions import Cast
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from common.conversations import Message, digest
-from common.models import Transition
 from common.states import StaleState, move
-from labeling.actions.errors import HeldByOther, LeaseLost, MustAcknowledge, NotAllowed
-from labeling.models import Draft, Membership, Project, Submission, Task, User
+from labeling.actions.errors import CommentNeeded, HeldByOther, LeaseLost, MustAcknowledge, NotAllowed
+from labeling.models import Draft, Membership, Project, Skip, Submission, Task, User
+from labeling.models.work import TaskQuerySet
 from labeling.queries import needs_acknowledgement
-from labeling.states import TASK_MOVES, SubmissionState, TaskKind, TaskState
+from labeling.states import TASK_MOVES, SkipReason, SubmissionState, TaskKind, TaskState
 
-SKIPPED = "skipped"
+N_SKIPS = 3  # so many different people's skips take a task out of the queue
+LIVE = (SubmissionState.SUBMITTED, SubmissionState.RETURNED, SubmissionState.ACCEPTED)
 _ATTEMPTS = 5
 
 
-def next_task(*, membership: Membership) -> Task | None:
+def next_task(*, membership: Membership, another: bool = False, is_skipped_welcome: bool = False) -> Task | None:
     """Return a task that the person now holds, or None when there is no work.
 
-    1. The one already held, with its lease renewed.
+    1. The one held longest, with its lease renewed. With `another` only when the person holds as many as the project allows.
     2. The first free task with a draft of the person's, else the first free prompt by position. Never one that they
        answered before, and none that they skipped.
     3. Where the project allows it, a task to write a prompt and its response.
-    4. A prompt that the person skipped, when nothing else is left.
+    4. With `is_skipped_welcome`, a prompt that the person skipped.
 
     Raises MustAcknowledge while the person has not read the instructions in force.
     """
     version = needs_acknowledgement(membership)
     if version is not None:
         raise MustAcknowledge(version)
-    held = membership.project.tasks.held_by(membership.user).order_by("pk").first()
-    if held is not None:
-        return extend_lease(task=held, user=membership.user, token=held.lease_token)
     for _attempt in range(_ATTEMPTS):
         try:
             with transaction.atomic():
-                task = _first_free(membership)
-                if task is not None:
-                    _lease(task, membership.user)
-                elif membership.project.is_open_writing:
-                    task = _new_writing_task(membership)
-            return task
+                return _held_or_free(membership, another=another, is_skipped_welcome=is_skipped_welcome)
         except StaleState:  # somebody was faster, on a database without row locks
             continue
     return None
 
 
-def _first_free(membership: Membership) -> Task | None:
-    user = membership.user
-    mine = {"task": OuterRef("pk"), "author": user}
-    skips = Transition.objects.filter(
-        subject_type=Task._meta.label_lower, subject_pk=OuterRef("key"), by_pk=user.pk, reason=SKIPPED
-    )
-    free = (
-        membership.project.tasks.available()
-        .filter(~Exists(Submission.objects.filter(**mine)))
-        .annotate(
-            key=Cast("pk", CharField()),
-            has_draft=Exists(Draft.objects.filter(task=OuterRef("pk"), user=user)),
-            was_skipped=Exists(skips),
-        )
-        .order_by("-has_draft", "position", "pk")
-    )
+def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: bool) -> Task | None:
+    project, user = membership.project, membership.user
+    # two requests of one person go one after the other; rows that refer to the person may be written meanwhile
+    list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
+    held = list(project.tasks.held_by(user).order_by("pk"))
+    if held and (not another or len(held) >= project.max_held):
+        held[0].project = project
+        return extend_lease(task=held[0], user=user, token=held[0].lease_token)
+    task = _first_free(membership, is_skipped_welcome=is_skipped_welcome)
+    if task is not None:
+        task.project = project
+        _lease(task, user)
+    elif project.is_open_writing:
+        task = _new_writing_task(membership)
+    return task
+
+
+def _first_free(membership: Membership, *, is_skipped_welcome: bool) -> Task | None:
+    """Return the task that rules 2 to 4 name, locked. Each query walks an index in the order of the queue to its first hit."""
+    project, user = membership.project, membership.user
+    mine = {"task": OuterRef("pk")}
+    free = project.tasks.filter(~Exists(Submission.objects.filter(author=user, **mine)))
     if connection.features.has_select_for_update_skip_locked:
         free = free.select_for_update(skip_locked=True, of=("self",))
-    prompts = free.filter(kind=TaskKind.ANSWER)
-    fresh = free.filter(was_skipped=False)
-    task = fresh.filter(has_draft=True).first() or fresh.filter(kind=TaskKind.ANSWER).first()
-    if task is None and membership.project.is_open_writing:
-        return free.filter(kind=TaskKind.WRITE).first()
-    return task or prompts.first()
+    fresh = free.filter(~Exists(Skip.objects.filter(user=user, **mine)))
+    begun = list(Draft.objects.filter(user=user, task__isnull=False).values_list("task", flat=True))
+    task = begun and fresh.available().filter(pk__in=begun).order_by("position", "pk").first()
+    task = task or _first(fresh, TaskKind.ANSWER)
+    if not task and project.is_open_writing:
+        return _first(free, TaskKind.WRITE)
+    if not task and is_skipped_welcome:
+        return _first(free, TaskKind.ANSWER)
+    return task or None
+
+
+def _first(rows: TaskQuerySet, kind: TaskKind) -> Task | None:
+    """Return the first open task, or the one before it whose lease ran out. One query with OR would sort the whole queue."""
+    rows = rows.filter(kind=kind).order_by("position", "pk")
+    found = (
+        rows.filter(state=TaskState.OPEN).first(),
+        rows.filter(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()).first(),
+    )
+    return min(filter(None, found), key=lambda task: (task.position, task.pk), default=None)
 
 
 def _lease_fields(project: Project, user: User) -> dict[str, Any]:
@@ -92,11 +105,13 @@ def _lease(task: Task, user: User) -> None:
     move(task, TaskState.LEASED, moves=TASK_MOVES, by=user, **_lease_fields(task.project, user))
 
 
-def _release(task: Task, *, by: User | None = None, reason: str, **fields: Any) -> None:
-    """Open a leased task again, if its lease is still the one that was read."""
+def _release(
+    task: Task, after: TaskState = TaskState.OPEN, *, by: User | None = None, reason: str, **fields: Any
+) -> None:
+    """End a task's lease, if it is still the one that was read."""
     move(
         task,
-        TaskState.OPEN,
+        after,
         moves=TASK_MOVES,
         by=by,
         reason=reason,
@@ -144,18 +159,61 @@ def extend_lease(*, task: Task, user: User, token: uuid.UUID | None) -> Task:
     ends = timezone.now() + timedelta(minutes=task.project.lease_minutes)
     if not rows.update(lease_expires_at=ends):
         raise LeaseLost
-    task.refresh_from_db()
+    task.state, task.leased_by, task.lease_token, task.lease_expires_at = TaskState.LEASED, user, token, ends
     return task
 
 
-def release_task(*, task: Task, user: User, is_skip: bool = False) -> None:
-    """Give a task back; a skipped one goes to the end of the queue. Raises LeaseLost when it is somebody else's."""
+def release_task(*, task: Task, user: User) -> None:
+    """Give a task back to the queue, at its place. Raises LeaseLost when it is somebody else's."""
+    _require_held(task, user)
+    _release(task, by=user, reason="given back")
+
+
+@transaction.atomic
+def skip_task(*, task: Task, user: User, reason: str, comment: str = "") -> Skip:
+    """Pass a task on: it goes last, for everybody; after the third person's skip it is set aside until an admin has looked.
+
+    `reason` is a SkipReason. Raises CommentNeeded for "something else" without words, LeaseLost when the task is not
+    in this person's hands any more.
+    """
+    comment = comment.strip()
+    if reason == SkipReason.OTHER and not comment:
+        raise CommentNeeded(_("Say in a few words why: an admin reads it when others skip this task too."))
+    _require_held(task, user)
+    fields = {"reason": reason, "comment": comment, "created_at": timezone.now(), "is_settled": False}
+    skip, _is_new = Skip.objects.update_or_create(task=task, user=user, defaults=fields)
+    n_skips = Skip.objects.filter(task=task, is_settled=False).count()
+    after = TaskState.ASIDE if n_skips >= N_SKIPS else TaskState.OPEN
+    words = ": ".join(part for part in ("skipped", reason, comment) if part)
+    _release(task, after, by=user, reason=words, position=time.time_ns() // 1_000_000)  # after all that waits
+    return skip
+
+
+def _require_held(task: Task, user: User) -> None:
     task.refresh_from_db()
     if task.state != TaskState.LEASED or task.leased_by_id != user.pk:
         raise LeaseLost
-    last = Task.objects.filter(project_id=task.project_id).aggregate(last=Max("position"))["last"] or 0
-    fields: dict[str, Any] = {"position": last + 1} if is_skip else {}
-    _release(task, by=user, reason=SKIPPED if is_skip else "given back", **fields)
+
+
+@transaction.atomic
+def return_task(*, task: Task, by: User) -> None:
+    """Offer a task again that was set aside after three skips; those who skipped it still get it last.
+
+    Raises IllegalMove or StaleState when it is not set aside any more.
+    """
+    move(task, TaskState.OPEN, moves=TASK_MOVES, by=by, reason="looked at")
+    Skip.objects.filter(task=task).update(is_settled=True)
+
+
+def take_away(*, task: Task, by: User) -> None:
+    """Free a task that somebody holds, by an admin. The holder's draft stays. Raises NotAllowed when nobody holds it."""
+    task.refresh_from_db()
+    if task.state != TaskState.LEASED:
+        raise NotAllowed(_("Nobody holds this task any more."))
+    try:
+        _release(task, by=by, reason=f"taken from {task.leased_by}")
+    except StaleState:
+        raise NotAllowed(_("Its holder handed it in or gave it back at this moment.")) from None
 
 
 def release_all(*, membership: Membership) -> None:
@@ -178,21 +236,30 @@ def release_expired() -> int:
 
 
 def complete_task(*, task: Task, by: User) -> bool:
-    """Mark a task as done if it is free or in this person's hands; return whether it was. Needs a transaction."""
-    task.refresh_from_db()
-    if task.is_held_by_other(by) or task.state not in (TaskState.OPEN, TaskState.LEASED):
+    """Note that this person handed in, if the task is free or in their hands; return whether it is done with that.
+
+    A task for several people is offered again until so many have handed in. Wants the task as it was read under a
+    lock, and the submission in the same transaction.
+    """
+    if task.is_held_by_other(by) or task.state not in (TaskState.OPEN, TaskState.LEASED, TaskState.ASIDE):
         return False
-    if task.state == TaskState.OPEN:
-        _lease(task, by)
-    move(task, TaskState.DONE, moves=TASK_MOVES, by=by, leased_by=None, lease_expires_at=None)
-    return True
+    is_done = task.n_people == 1 or _n_answered(task) >= task.n_people
+    if is_done:
+        move(task, TaskState.DONE, moves=TASK_MOVES, by=by, leased_by=None, lease_expires_at=None)
+    elif task.state == TaskState.LEASED:
+        _release(task, by=by, reason="handed in; more people are to")
+    return is_done
+
+
+def _n_answered(task: Task) -> int:
+    """How many different people's submissions wait, are sent back or are accepted."""
+    return task.submissions.filter(state__in=LIVE).values("author").distinct().count()
 
 
 def reopen_task(*, task: Task, by: User | None = None, reason: str) -> bool:
-    """Offer a done prompt again when no submission of it is waiting, sent back or accepted; return whether it is open."""
-    live = (SubmissionState.SUBMITTED, SubmissionState.RETURNED, SubmissionState.ACCEPTED)
+    """Offer a done prompt again when too few people's submissions of it stand; return whether it is open."""
     task.refresh_from_db()
-    if task.kind != TaskKind.ANSWER or task.state != TaskState.DONE or task.submissions.filter(state__in=live).exists():
+    if task.kind != TaskKind.ANSWER or task.state != TaskState.DONE or _n_answered(task) >= task.n_people:
         return False
     move(task, TaskState.OPEN, moves=TASK_MOVES, by=by, reason=reason)
     return True
@@ -213,7 +280,13 @@ def add_prompts(*, project: Project, prompts: Iterable[list[Message]], by: User 
     known = set(rows.filter(prompt_hash__in=wanted).values_list("prompt_hash", flat=True))
     Task.objects.bulk_create(
         (
-            Task(project=project, messages=prompt, prompt_hash=prompt_hash, created_by=by)
+            Task(
+                project=project,
+                messages=prompt,
+                prompt_hash=prompt_hash,
+                n_people=_n_people(project, prompt_hash),
+                created_by=by,
+            )
             for prompt_hash, prompt in wanted.items()
             if prompt_hash not in known
         ),
@@ -224,8 +297,13 @@ def add_prompts(*, project: Project, prompts: Iterable[list[Message]], by: User 
     return AddedPrompts(n_added=n_added, n_duplicates=len(prompts) - n_added)
 
 
+def _n_people(project: Project, prompt_hash: str) -> int:
+    """Two for `double_share` percent of the prompts. Which ones follows from the prompt: adding it elsewhere draws the same."""
+    return 2 if int(prompt_hash[:8], 16) % 10_000 < project.double_share * 100 else 1
+
+
 def retire_task(*, task: Task, by: User) -> None:
-    """Take an open task out of the queue for good. Raises HeldByOther while somebody works on it."""
+    """Take an open task, or one that was set aside, out of the queue for good. Raises HeldByOther while somebody works on it."""
     task.refresh_from_db()
     if task.state == TaskState.LEASED and task.lease_expires_at and task.lease_expires_at <= timezone.now():
         _release(task, reason="lease ran out")

@@ -27,7 +27,31 @@ class ProjectEditForm(forms.ModelForm):
         help_text=_("So long a task stays with somebody who does not touch it. Drafts are kept longer."),
     )
 
+    max_held = forms.IntegerField(
+        label=_("tasks that one person may hold at once"),
+        min_value=1,
+        max_value=20,
+        required=False,
+        help_text=_("With more than one, people may put a task aside and begin another."),
+    )
+    double_share = forms.IntegerField(
+        label=_("percent of new prompts that go to two people"),
+        min_value=0,
+        max_value=100,
+        required=False,
+        help_text=_(
+            "Two people answer them without seeing each other's text. Prompts that are there already stay as they are."
+        ),
+    )
+
+    def clean_max_held(self) -> int:
+        return self.cleaned_data["max_held"] or self.instance.max_held
+
+    def clean_double_share(self) -> int:
+        share = self.cleaned_data["double_share"]
+        return self.instance.double_share if share is None else share
+
     class Meta:
         model = Project
-        fields = ["name", "description", "lease_minutes", "is_open_writing"]
+        fields = ["name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}

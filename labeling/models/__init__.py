@@ -3,7 +3,7 @@ from labeling.models.case import Case, Correction, PreferencePair, Probe, Regres
 from labeling.models.example import Example
 from labeling.models.instructions import Acknowledgement, InstructionVersion
 from labeling.models.people import Invitation, Membership, Project, User
-from labeling.models.work import Draft, Review, Submission, Task
+from labeling.models.work import Draft, Review, Skip, Submission, Task
 
 __all__ = [
     "Acknowledgement",
@@ -21,6 +21,7 @@ __all__ = [
     "RegressionTest",
     "Report",
     "Review",
+    "Skip",
     "Submission",
     "Task",
     "User",

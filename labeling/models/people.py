@@ -67,6 +67,8 @@ class Project(models.Model):
             "When no prompt waits for an answer, a contractor is asked to write a prompt and its ideal response."
         ),
     )
+    max_held = models.PositiveSmallIntegerField(_("tasks that one person may hold at once"), default=1)
+    double_share = models.PositiveSmallIntegerField(_("percent of new prompts that go to two people"), default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

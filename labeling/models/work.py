@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
-from labeling.states import SubmissionState, TaskKind, TaskState, Verdict
+from labeling.states import SkipReason, SubmissionState, TaskKind, TaskState, Verdict
 
 
 class Leased(models.Model):
@@ -47,6 +47,7 @@ class Task(Leased):
     messages = models.JSONField(default=list, blank=True)
     prompt_hash = models.CharField(max_length=64, blank=True)
     position = models.BigIntegerField(default=0, help_text="smaller ones are handed out first; a skip moves to the end")
+    n_people = models.PositiveSmallIntegerField(default=1, help_text="so many different people are to hand in")
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -54,7 +55,8 @@ class Task(Leased):
 
     class Meta:
         indexes = [
-            models.Index(fields=["project", "state", "position", "id"], name="task_queue"),
+            models.Index(fields=["project", "state", "kind", "position", "id"], name="task_queue"),
+            models.Index(fields=["state", "lease_expires_at"], name="task_lapsing"),
             models.Index(fields=["leased_by", "state"], name="task_held"),
         ]
         constraints = [
@@ -70,6 +72,26 @@ class Task(Leased):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"
+
+
+class Skip(models.Model):
+    """Why somebody passed a task on. They get it again only when they ask for it.
+
+    Once an admin has looked at the reasons and returned the task, the skips are settled: they do not count any more.
+    """
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="skips")
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    reason = models.CharField(max_length=16, choices=SkipReason.choices)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    is_settled = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "user"], name="skip_once")]
+
+    def __str__(self) -> str:
+        return self.get_reason_display()
 
 
 class Draft(models.Model):

@@ -28,7 +28,7 @@ from labeling.actions.submission import submit
 from labeling.actions.task import extend_lease, next_task, release_task, resume_task
 from labeling.forms.task import ConversationForm
 from labeling.models import Draft, Membership, Task
-from labeling.queries import current_instructions, may_write, require_member, returned_submission
+from labeling.queries import current_instructions, may_write, queue_standing, require_member, returned_submission
 from labeling.states import TaskKind, TaskState
 
 
@@ -84,14 +84,21 @@ def _split(task: Task, text: list[Message]) -> dict[str, Any]:
 @never_cache
 @login_required
 def task_next(request: HttpRequest, slug: str) -> HttpResponse:
-    """Hand out a task and go to its page; say why when there is none."""
+    """Hand out a task and go to its page; offer those in hand where a person may hold several; say why there is none."""
     membership = require_member(request, slug)
+    project = membership.project
+    wants_more = "another" in request.GET or "skipped" in request.GET
+    if project.max_held > 1 and not wants_more:
+        held = list(project.tasks.held_by(membership.user).order_by("pk"))
+        if held:
+            context = {"held": held, "n_more": max(0, project.max_held - len(held))}
+            return render_page(request, "labeling/task_next.html", context)
     try:
-        task = next_task(membership=membership)
+        task = next_task(membership=membership, another=wants_more, is_skipped_welcome="skipped" in request.GET)
     except MustAcknowledge:
         return redirect(f"{reverse('labeling-instructions-show', args=[slug])}?next=write")
     if task is None:
-        return render_page(request, "labeling/task_next.html")
+        return render_page(request, "labeling/task_next.html", {"standing": queue_standing(membership)})
     return redirect("labeling-task-write", slug=slug, pk=task.pk)
 
 
@@ -217,7 +224,7 @@ def lease_extend(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 @login_required
 def task_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Give the task back, keeping what is written: `action` is skip (and take the next) or stop (and go home)."""
+    """Keep what is written; then give the task back and go home, or with `action` skip ask why."""
     membership = require_member(request, slug)
     task = _task(membership, pk)
     form = ConversationForm(request.POST, task=task)
@@ -226,10 +233,11 @@ def task_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         if refusal is not None:
             return refusal
         task.refresh_from_db()
-    is_skip = request.POST.get("action") == "skip"
+    if request.POST.get("action") == "skip":
+        return redirect("labeling-task-skip", slug=slug, pk=pk)
     with suppress(LeaseLost):  # it went already
-        release_task(task=task, user=membership.user, is_skip=is_skip)
-    return redirect("labeling-task-next" if is_skip else "labeling-project-home", slug=slug)
+        release_task(task=task, user=membership.user)
+    return redirect("labeling-project-home", slug=slug)
 
 
 @require_POST

@@ -120,20 +120,6 @@ def test_of_two_holders_of_the_same_expired_row_one_gets_it(project, bobs) -> No
     assert Task.objects.get().leased_by == other.user
 
 
-def test_a_skipped_prompt_goes_to_the_end_and_not_back_to_the_same_person(project, bobs) -> None:
-    first, second = TaskFactory(project=project), TaskFactory(project=project)
-    release_task(task=next_task(membership=bobs), user=bobs.user, is_skip=True)
-    assert next_task(membership=bobs) == second
-    assert next_task(membership=MembershipFactory(project=project)) == first
-
-
-def test_a_skipped_prompt_comes_back_when_nothing_else_is_left(project, bobs) -> None:
-    close_writing(project)
-    task = TaskFactory(project=project)
-    release_task(task=next_task(membership=bobs), user=bobs.user, is_skip=True)
-    assert next_task(membership=bobs) == task
-
-
 def test_the_task_of_ones_own_draft_comes_first(project, bobs, bob) -> None:
     TaskFactory(project=project)
     later = TaskFactory(project=project)

@@ -180,7 +180,8 @@ def test_a_lost_lease_is_said_and_handing_in_still_works(at_work, task, project)
 def test_skipping_keeps_the_words_and_gives_another_task(at_work, task, project) -> None:
     second = TaskFactory(project=project)
     response = at_work.post(of(task, "release/"), typed("Half", revision=0, action="skip"))
-    assert response.headers["Location"] == NEXT
+    assert response.headers["Location"] == of(task, "skip/")
+    assert at_work.post(of(task, "skip/"), {"reason": "unclear"}).headers["Location"] == NEXT
     assert Draft.objects.get(task=task).content["messages"][-1]["content"] == "Half"
     assert at_work.get(NEXT).headers["Location"] == of(second)
 
