@@ -101,7 +101,7 @@ class Command(BaseCommand):
 
 
 class Progress:
-    """One line that is written over, where somebody watches; a line per change where the output goes to a file."""
+    """One line that is written over, where somebody watches; a line per change and tenth where it goes to a file."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -111,8 +111,9 @@ class Progress:
     def show(self, cycle: Cycle) -> None:
         words, share = describe(cycle)
         if not self._is_live:
-            if words.split(":")[0] != self._last:
-                self._last = words.split(":")[0]
+            stage = f"{words.split(':')[0]} {int(share * 10)}"
+            if stage != self._last:
+                self._last = stage
                 self._stream.write(words)
             return
         n_full = round(BAR_WIDTH * share)
@@ -133,6 +134,9 @@ def describe(cycle: Cycle) -> tuple[str, float]:
     name = f"Cycle {cycle.number}"
     if cycle.state == CycleState.TRAINING:
         job = Job.objects.get(cycles=cycle)
+        before = Evaluation.objects.filter(project_id=cycle.project_id, state=EvaluationState.RUNNING).first()
+        if job.state == JobState.QUEUED and before is not None:
+            return f"{name} measures the present model: {before.n_done} of {before.n_total or '…'}", 0.01
         done = job.step / job.n_steps if job.n_steps else 0.0
         left = f", {job.remaining_s:.0f} s left" if job.remaining_s else ""
         return (
