@@ -6,7 +6,19 @@ from urllib.parse import urlsplit
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
+
+
+class CompressMiddleware(GZipMiddleware):
+    """Compresses pages and other whole answers. Streams go out piece by piece, as they come.
+
+    Against BREACH: CSRF tokens are masked anew in each answer, and the base class adds a random length.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        return response if response.streaming else super().process_response(request, response)
 
 
 class HtmxRedirectMiddleware:

@@ -2,6 +2,7 @@ from django.urls import path
 
 from labeling.views import (
     case,
+    draft,
     example,
     export,
     instructions,
@@ -41,9 +42,11 @@ urlpatterns = [
     path(f"{_PROJECT}write/", task.task_next, name="labeling-task-next"),
     path(_WRITE, task.task_write, name="labeling-task-write"),
     path(f"{_WRITE}submit/", task.task_submit, name="labeling-task-submit"),
-    path(f"{_WRITE}draft/", task.draft_save, name="labeling-draft-save"),
-    path(f"{_WRITE}draft/discard/", task.draft_discard, name="labeling-draft-discard"),
-    path(f"{_WRITE}lease/", task.lease_extend, name="labeling-lease-extend"),
+    path(f"{_WRITE}draft/", draft.draft_save, name="labeling-draft-save"),
+    path(f"{_WRITE}draft/preview/", draft.draft_preview, name="labeling-draft-preview"),
+    path(f"{_WRITE}draft/switch/", draft.draft_switch, name="labeling-draft-switch"),
+    path(f"{_WRITE}draft/discard/", draft.draft_discard, name="labeling-draft-discard"),
+    path(f"{_WRITE}lease/", draft.lease_extend, name="labeling-lease-extend"),
     path(f"{_WRITE}release/", task.task_release, name="labeling-task-release"),
     path(f"{_WRITE}resume/", task.task_resume, name="labeling-task-resume"),
     path(f"{_WRITE}skip/", skip.task_skip, name="labeling-task-skip"),

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from common.conversations import ConversationError, Message, clean
 from common.states import move
+from labeling.actions.draft import Page, require_own_draft
 from labeling.actions.errors import AlreadyHandedIn, BadConversation, NotAllowed
 from labeling.actions.task import complete_task, reopen_task
 from labeling.models import Draft, InstructionVersion, Membership, Submission, Task, User
@@ -23,11 +24,18 @@ def _clean(task: Task, messages: object) -> list[Message]:
     return turns
 
 
-def _pinned(task: Task, user: User) -> InstructionVersion | None:
-    """Return the version that the draft was begun under, else the one in force; the draft is used up."""
+def _pinned(
+    task: Task, user: User, turns: list[Message], revision: int | None, page: Page
+) -> InstructionVersion | None:
+    """Return the version that the draft was begun under, else the one that the page showed, else the one in force.
+
+    The draft is used up. Raises StaleDraft where it holds a later text than the page knew (`revision`).
+    """
     draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
     if draft is None:
-        return current_instructions(task.project)
+        return page.version or current_instructions(task.project)
+    if revision is not None:
+        require_own_draft(draft=draft, messages=turns, revision=revision, page=page)
     draft.delete()
     return draft.instruction_version
 
@@ -40,13 +48,21 @@ def _repeated(idempotency_key: uuid.UUID, user: User, turns: list[Message]) -> S
     return row
 
 
-def submit(*, task: Task, membership: Membership, messages: object, idempotency_key: uuid.UUID) -> Submission:
+def submit(
+    *,
+    task: Task,
+    membership: Membership,
+    messages: object,
+    idempotency_key: uuid.UUID,
+    revision: int | None = None,
+    page: Page = Page(),  # noqa: B008 - frozen
+) -> Submission:
     """Hand in a demonstration and return it; the same request again returns the same row.
 
     The task is done if it was free or in the person's hands; otherwise the text is one more candidate for review. Where
     the person's last submission was sent back, this is its revision. It is pinned to the instructions under which its
-    draft was begun. Raises BadConversation, and AlreadyHandedIn when the person's text for this task is waiting or
-    accepted.
+    draft was begun. Raises BadConversation, AlreadyHandedIn when the person's text for this task is waiting or
+    accepted, and StaleDraft when a later draft than `revision` was saved from another page; None asks for no such check.
     """
     user, turns = membership.user, _clean(task, messages)
     with transaction.atomic():
@@ -58,14 +74,21 @@ def submit(*, task: Task, membership: Membership, messages: object, idempotency_
         mine = task.submissions.filter(author=user)
         returned = mine.filter(state=SubmissionState.RETURNED).first()
         if returned is not None:
-            return revise(submission=returned, messages=messages, by=user, idempotency_key=idempotency_key)
+            return revise(
+                submission=returned,
+                messages=messages,
+                by=user,
+                idempotency_key=idempotency_key,
+                revision=revision,
+                page=page,
+            )
         if mine.filter(state__in=[SubmissionState.SUBMITTED, SubmissionState.ACCEPTED]).exists():
             raise AlreadyHandedIn
         submission = Submission.objects.create(
             project_id=task.project_id,
             task=task,
             author=user,
-            instruction_version=_pinned(task, user),
+            instruction_version=_pinned(task, user, turns, revision, page),
             messages=turns,
             idempotency_key=idempotency_key,
         )
@@ -73,10 +96,19 @@ def submit(*, task: Task, membership: Membership, messages: object, idempotency_
     return submission
 
 
-def revise(*, submission: Submission, messages: object, by: User, idempotency_key: uuid.UUID) -> Submission:
+def revise(
+    *,
+    submission: Submission,
+    messages: object,
+    by: User,
+    idempotency_key: uuid.UUID,
+    revision: int | None = None,
+    page: Page = Page(),  # noqa: B008 - frozen
+) -> Submission:
     """Hand in the next revision of a sent-back submission and return it; the same request again returns the same row.
 
-    Raises NotAllowed for other people's work, BadConversation, IllegalMove or StaleState when it is not sent back.
+    Raises NotAllowed for other people's work, BadConversation, IllegalMove or StaleState when it is not sent back, and
+    StaleDraft as `submit` does.
     """
     if submission.author_id != by.pk:
         raise NotAllowed
@@ -91,7 +123,7 @@ def revise(*, submission: Submission, messages: object, by: User, idempotency_ke
             project_id=submission.project_id,
             task_id=submission.task_id,
             author=by,
-            instruction_version=_pinned(submission.task, by),
+            instruction_version=_pinned(submission.task, by, turns, revision, page),
             revision=submission.revision + 1,
             previous=submission,
             messages=turns,

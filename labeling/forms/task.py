@@ -17,33 +17,44 @@ MAX_CHARACTERS = 100_000
 class ConversationForm(forms.Form):
     """The editor's input. Turns come as one list; who speaks follows from the place in the conversation.
 
-    The turns of a task with a prompt begin with the assistant's, those of a writing task with the user's.
+    The turns of a task with a prompt begin with the assistant's, those of a writing task with the user's. `writer` and
+    `step` name the open page and count its saves; `instructions` is the number of the version that it showed, and
+    `overrule` the revision of another text that the person has seen and does not want.
     """
 
     data: QueryDict  # type: ignore[assignment]
     revision = forms.IntegerField(min_value=0, required=False)
+    overrule = forms.IntegerField(min_value=0, required=False)
     idempotency_key = forms.UUIDField(required=False)
     system = forms.CharField(required=False, strip=False)
+    writer = forms.CharField(max_length=40, required=False)
+    step = forms.IntegerField(min_value=0, required=False)
+    instructions = forms.IntegerField(min_value=0, required=False)
 
     def __init__(self, data: QueryDict, *, task: Task) -> None:
         super().__init__(data.copy())
         self.task = task
+        self.first = 1 if task.kind == TaskKind.ANSWER else 0
+
+    @property
+    def own_turns(self) -> list[Message]:
+        """What was typed, without the task's prompt."""
+        return self._join(self.data.getlist("turn"))
 
     def _join(self, texts: list[str]) -> list[Message]:
-        first = 1 if self.task.kind == TaskKind.ANSWER else 0
         turns: list[Message] = [
-            {"role": ("user", "assistant")[(first + n) % 2], "content": text.replace("\r\n", "\n")}
+            {"role": ("user", "assistant")[(self.first + n) % 2], "content": text.replace("\r\n", "\n")}
             for n, text in enumerate(texts)
         ]
         system = self.data.get("system", "").replace("\r\n", "\n")
         if self.task.kind == TaskKind.WRITE and system.strip():
             turns.insert(0, {"role": "system", "content": system})
-        return [*self.task.messages, *turns]
+        return turns
 
     @property
     def messages(self) -> list[Message]:
         """The whole conversation as it was typed, the task's prompt in front."""
-        return self._join(self.data.getlist("turn"))
+        return [*self.task.messages, *self.own_turns]
 
     @property
     def finished_messages(self) -> list[Message]:
@@ -51,25 +62,36 @@ class ConversationForm(forms.Form):
         texts = self.data.getlist("turn")
         while len(texts) > 2 and not texts[-1].strip() and not texts[-2].strip():
             texts = texts[:-2]
-        return self._join(texts)
+        return [*self.task.messages, *self._join(texts)]
 
     @property
     def has_text(self) -> bool:
         return any(text.strip() for text in (*self.data.getlist("turn"), self.data.get("system", "")))
 
-    def add_turns(self) -> None:
-        """Offer one more exchange."""
-        self.data.setlist("turn", [*self.data.getlist("turn"), "", ""])
+    def rearrange(self, action: str) -> None:
+        """Do what a button of the editor says: `add`, or `remove:2`, `up:2`, `down:2` with the number of an exchange.
 
-    def remove_turns(self) -> None:
-        """Take the last exchange away; the first always stays."""
+        The answer to a task's prompt stays the first, and one exchange always stays. Anything else changes nothing.
+        """
         texts = self.data.getlist("turn")
-        self.data.setlist("turn", texts[:-2] if len(texts) > 2 else texts)
+        start = [texts[:1]] if self.first else []
+        pairs = [texts[n : n + 2] for n in range(self.first, len(texts), 2)]
+        verb, _colon, number = action.partition(":")
+        at = int(number) - 1 - len(start) if number.isdecimal() else -1
+        if verb == "add":
+            pairs.append(["", ""])
+        elif verb == "remove" and 0 <= at < len(pairs) and len(start) + len(pairs) > 1:
+            del pairs[at]
+        elif verb in ("up", "down") and 0 <= at < len(pairs):
+            to = at - 1 if verb == "up" else at + 1
+            if 0 <= to < len(pairs):
+                pairs[at], pairs[to] = pairs[to], pairs[at]
+        self.data.setlist("turn", [text for group in (*start, *pairs) for text in group])
 
     def clean(self) -> None:
-        if sum(len(message["content"]) for message in self.messages) > MAX_CHARACTERS:
+        if sum(len(turn["content"]) for turn in self.own_turns) > MAX_CHARACTERS:
             raise forms.ValidationError(_("This is longer than Emend can keep: at most 100,000 characters."))
-        self.cleaned_data["revision"] = self.cleaned_data.get("revision") or 0
+        self.cleaned_data["revision"] = self.cleaned_data.get("overrule") or self.cleaned_data.get("revision") or 0
         self.cleaned_data["idempotency_key"] = self.cleaned_data.get("idempotency_key") or uuid.uuid4()
 
 

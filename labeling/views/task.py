@@ -1,8 +1,6 @@
-"""Writing: the next task, the editor, and everything that happens to a task while somebody works on it."""
+"""Writing: the next task, its page, handing in, giving back."""
 
-import uuid
 from contextlib import suppress
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -13,71 +11,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from common.conversations import Message
 from common.htmx import render_page
-from labeling.actions.draft import discard_draft, save_draft
-from labeling.actions.errors import (
-    AlreadyHandedIn,
-    LabelingError,
-    LeaseLost,
-    MustAcknowledge,
-    NotAllowed,
-    StaleDraft,
-)
+from labeling.actions.draft import save_draft
+from labeling.actions.errors import LabelingError, LeaseLost, MustAcknowledge, NotAllowed, StaleDraft
 from labeling.actions.submission import submit
-from labeling.actions.task import extend_lease, next_task, release_task, resume_task
+from labeling.actions.task import next_task, release_task, resume_task
 from labeling.forms.task import ConversationForm
-from labeling.models import Draft, Membership, Task
-from labeling.queries import current_instructions, may_write, queue_standing, require_member, returned_submission
-from labeling.states import TaskKind, TaskState
-
-
-def _task(membership: Membership, pk: int) -> Task:
-    task = get_object_or_404(membership.project.tasks.select_related("leased_by"), pk=pk)
-    task.project = membership.project
-    return task
-
-
-def _editor(task: Task, membership: Membership, form: ConversationForm | None = None, **more: Any) -> dict[str, Any]:
-    """Return what the editor shows: what was just typed (`form`), else the draft, else the text that was sent back."""
-    user = membership.user
-    draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
-    returned = returned_submission(task, user)
-    if form is not None:
-        text = form.messages
-    elif draft is not None:
-        text = draft.content["messages"]
-    else:
-        text = returned.messages if returned else task.messages
-    pinned = draft.instruction_version if draft else None
-    is_mine = task.state == TaskState.LEASED and task.leased_by_id == user.pk
-    return {
-        "task": task,
-        "draft": draft,
-        "returned": returned,
-        "form": form,
-        "instructions": pinned or current_instructions(task.project),
-        "idempotency_key": (form and form.data.get("idempotency_key")) or uuid.uuid4(),
-        "revision": (form and form.data.get("revision")) or (draft.revision if draft else 0),
-        "is_mine": is_mine,
-        "is_held_by_other": task.is_held_by_other(user),
-        **_split(task, text),
-        **more,
-    }
-
-
-def _split(task: Task, text: list[Message]) -> dict[str, Any]:
-    """Part a conversation into the system message and the turns of the editor, which end with the assistant's."""
-    own = text[len(task.messages) :]
-    system = own[0]["content"] if own and own[0]["role"] == "system" else ""
-    turns = [turn["content"] for turn in own if turn["role"] != "system"]
-    first = 1 if task.kind == TaskKind.ANSWER else 0
-    while not turns or (first + len(turns)) % 2:
-        turns.append("")
-    return {
-        "system": system,
-        "turns": [{"role": ("user", "assistant")[(first + n) % 2], "content": turn} for n, turn in enumerate(turns)],
-    }
+from labeling.models import Draft, Membership, Submission
+from labeling.queries import may_write, queue_standing, require_member
+from labeling.views.desk import conflict, desk, find_task, page_of, save
 
 
 @require_GET
@@ -107,19 +49,22 @@ def task_next(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 def task_write(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug)
-    task = _task(membership, pk)
+    task = find_task(membership, pk)
     if not may_write(task, membership.user):
+        if task.submissions.filter(author=membership.user).exists():
+            messages.info(request, _("You have handed that text in; it is under My work. Here is your next task."))
         return redirect("labeling-task-next", slug=slug)
-    return render_page(request, "labeling/task_write.html", _editor(task, membership))
+    return render_page(request, "labeling/task_write.html", desk(task, membership))
 
 
 @require_POST
 @login_required
 def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Hand in and show the next task; to a page that only asks whether the text has arrived (`then=stay`), 204."""
     membership = require_member(request, slug)
-    task = _task(membership, pk)
+    task = find_task(membership, pk)
     form = ConversationForm(request.POST, task=task)
-    saved = False
+    more, status = {"is_saved": False}, 422
     if form.is_valid():
         try:
             submission = submit(
@@ -127,28 +72,51 @@ def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
                 membership=membership,
                 messages=form.finished_messages,
                 idempotency_key=form.cleaned_data["idempotency_key"],
+                revision=form.cleaned_data["revision"],
+                page=page_of(form),
             )
+        except StaleDraft as error:
+            more, status = conflict(form, error.draft), 409
         except LabelingError as error:
-            saved = _keep_refused(task, membership, form)
+            more["is_saved"] = _keep_refused(membership, form)
             form.add_error(None, str(error))
         else:
-            is_revision = submission.revision > 1
-            messages.success(request, _("The revision is handed in.") if is_revision else _("Handed in."))
-            return redirect("labeling-submission-list" if is_revision else "labeling-task-next", slug=slug)
-    return render_page(
-        request,
-        "labeling/task_write.html",
-        _editor(task, membership, form, is_saved=saved),
-        fragment="labeling/_editor.html",
-        status=422,
-    )
+            return _handed_in(request, membership, submission)
+    context = desk(task, membership, form, **more)
+    return render_page(request, "labeling/task_write.html", context, fragment="labeling/_desk.html", status=status)
 
 
-def _keep_refused(task: Task, membership: Membership, form: ConversationForm) -> bool:
+def _handed_in(request: HttpRequest, membership: Membership, submission: Submission) -> HttpResponse:
+    """Answer with the next task's desk in the same breath; without htmx, or where there is none, with a redirect."""
+    slug = membership.project.slug
+    if request.POST.get("then") == "stay":
+        return HttpResponse(status=204)
+    if submission.revision > 1:
+        messages.success(request, _("The revision is handed in."))
+        return redirect("labeling-submission-list", slug=slug)
+    messages.success(request, _("Handed in."))
+    task = None
+    if request.htmx:  # type: ignore[attr-defined]
+        with suppress(MustAcknowledge):
+            task = next_task(membership=membership)
+    if task is None:
+        return redirect("labeling-task-next", slug=slug)
+    task.project = membership.project
+    context = desk(task, membership) | {"is_fresh": True}
+    response = render_page(request, "labeling/task_write.html", context, fragment="labeling/_desk.html")
+    response["HX-Push-Url"] = reverse("labeling-task-write", args=[slug, task.pk])
+    return response
+
+
+def _keep_refused(membership: Membership, form: ConversationForm) -> bool:
     """Save what could not be handed in as the draft, unless a later text is there; return whether it is saved."""
     with suppress(LabelingError):
         draft = save_draft(
-            task=task, user=membership.user, messages=form.messages, revision=form.cleaned_data["revision"]
+            task=form.task,
+            user=membership.user,
+            messages=form.messages,
+            revision=form.cleaned_data["revision"],
+            page=page_of(form),
         )
         form.data["revision"] = str(draft.revision)
         return True
@@ -157,79 +125,13 @@ def _keep_refused(task: Task, membership: Membership, form: ConversationForm) ->
 
 @require_POST
 @login_required
-def draft_save(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Keep what is typed; `action` may add a pair of turns to it or take the last pair away."""
-    membership = require_member(request, slug)
-    task = _task(membership, pk)
-    form = ConversationForm(request.POST, task=task)
-    action = request.POST.get("action")
-    if action == "add":
-        form.add_turns()
-    elif action == "remove":
-        form.remove_turns()
-    return _save(request, membership, form) or _editor_page(request, membership, form, is_saved=True)
-
-
-def _editor_page(
-    request: HttpRequest, membership: Membership, form: ConversationForm, status: int = 200, **more: Any
-) -> HttpResponse:
-    context = _editor(form.task, membership, form, **more)
-    fragment = "labeling/_save_state.html"
-    return render_page(request, "labeling/task_write.html", context, fragment=fragment, status=status)
-
-
-def _save(request: HttpRequest, membership: Membership, form: ConversationForm) -> HttpResponse | None:
-    """Save the draft; return None when it is saved, else the page that says why not and shows both texts."""
-    task = form.task
-    if not form.is_valid():
-        return _editor_page(request, membership, form, 422)
-    try:
-        draft = save_draft(
-            task=task, user=membership.user, messages=form.messages, revision=form.cleaned_data["revision"]
-        )
-    except StaleDraft as error:
-        other = error.draft.content["messages"][len(task.messages) :]
-        return _editor_page(request, membership, form, 409, conflict=error.draft, other=other)
-    except AlreadyHandedIn as error:
-        form.add_error(None, str(error))
-        return _editor_page(request, membership, form, 409)
-    form.data["revision"] = str(draft.revision)
-    return None
-
-
-@require_POST
-@login_required
-def draft_discard(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    membership = require_member(request, slug)
-    task = _task(membership, pk)
-    discard_draft(draft=get_object_or_404(Draft, task=task, user=membership.user))
-    messages.success(request, _("The draft is gone."))
-    return redirect("labeling-submission-list", slug=slug)
-
-
-@require_POST
-@login_required
-def lease_extend(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """The person is at work: renew their lease. 409 when the task is not theirs any more; the words stay."""
-    membership = require_member(request, slug)
-    task = _task(membership, pk)
-    try:
-        task = extend_lease(task=task, user=membership.user, token=task.lease_token)
-    except LeaseLost:
-        context = {"task": task, "is_mine": False, "is_held_by_other": task.is_held_by_other(membership.user)}
-        return render_page(request, "labeling/_lease.html", context, status=409)
-    return render_page(request, "labeling/_lease.html", {"task": task, "is_mine": True})
-
-
-@require_POST
-@login_required
 def task_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Keep what is written; then give the task back and go home, or with `action` skip ask why."""
     membership = require_member(request, slug)
-    task = _task(membership, pk)
+    task = find_task(membership, pk)
     form = ConversationForm(request.POST, task=task)
     if form.has_text:
-        refusal = _save(request, membership, form)
+        refusal = save(request, membership, form)
         if refusal is not None:
             return refusal
         task.refresh_from_db()
@@ -245,7 +147,7 @@ def task_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def task_resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Go on with a draft, with a fresh lease where the task is still free."""
     membership = require_member(request, slug)
-    task = _task(membership, pk)
+    task = find_task(membership, pk)
     get_object_or_404(Draft, task=task, user=membership.user)
     with suppress(NotAllowed):  # the page says so; handing in works all the same
         resume_task(task=task, membership=membership)

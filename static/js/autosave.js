@@ -1,80 +1,85 @@
-// Drafts. Every keystroke goes to localStorage at once; after a pause htmx posts the form to the server (#save-state).
-// The local copy goes when the server has the same text. What is left over from a crash comes back into the editor with
-// the revision that it was based on, so the server notices when there is a later text, and shows both.
-import { addPair } from "./turns.js";
+// Drafts. What is typed goes to localStorage at once and to the server after a pause (#save-state posts the form). The
+// copy goes when the server has the same text. What a crash left comes back into the editor under the name of the page
+// that wrote it, so that the server knows the hand; a later text from elsewhere it refuses, and shows both.
+import { forget, keysOf, read, send } from "./copies.js";
+import { box, editor, keep, key, page, restore, revision, say, spell } from "./draft.js";
 
-const editor = () => document.getElementById("editor");
-const box = () => document.getElementById("save-state");
-const key = () => `emend.draft.${editor().dataset.editor}`;
-const areas = () => [...editor().querySelectorAll("[data-turn] textarea")];
-const revision = () => editor().querySelector('input[name="revision"]');
-const text = () => JSON.stringify([areas().map((area) => area.value), editor().elements.system?.value ?? ""]);
-const forget = () => localStorage.removeItem(key());
-const save = () => editor() && htmx.trigger(box(), "save");
-let sent = "";
+const [AT_ONCE, PAUSE, LONGEST, OLD] = [50, 1000, 3000, 60_000]; // ms
+const timers = {};
+const later = (name, ms, what) => (timers[name] ??= setTimeout(what, ms));
 
-function say(state) {
-  box().dataset.state = state;
-  box().querySelector("[data-words]").textContent = box().dataset[state];
-}
-
-function keep() {
-  try {
-    localStorage.setItem(key(), JSON.stringify({ text: text(), revision: revision().value }));
-  } catch {
-    save(); // no room in this browser: straight to the server
+function stop(...names) {
+  for (const name of names) {
+    clearTimeout(timers[name]);
+    delete timers[name];
   }
 }
 
-function restore() {
-  const kept = editor() && JSON.parse(localStorage.getItem(key()) ?? "null");
-  if (!kept || kept.text === text()) return;
-  const [turns, system] = JSON.parse(kept.text);
-  while (areas().length < turns.length) addPair();
-  areas().forEach((area, index) => (area.value = turns[index] ?? ""));
-  if (editor().elements.system) editor().elements.system.value = system;
-  revision().value = kept.revision;
-  save();
+function copy() {
+  stop("copy");
+  if (editor()) keep();
 }
 
-document.addEventListener("input", (event) => {
-  if (!editor()?.contains(event.target)) return;
-  keep();
-  if (box().dataset.state !== "offline") say("unsaved");
-});
+export function save() {
+  stop("pause", "longest");
+  if (editor() && !page.isOver && !("waiting" in editor().dataset)) htmx.trigger(box(), "save");
+}
+
+function typed(event) {
+  if (!editor()?.contains(event.target) || event.target.name === "action") return;
+  if (!/offline|signedOut/.test(box().dataset.state)) say("unsaved");
+  stop("pause");
+  later("copy", AT_ONCE, copy);
+  later("pause", PAUSE, save);
+  later("longest", LONGEST, save);
+}
+
+// A desk is there: with the page (`isLoaded`), or in the place of another one.
+function open(isLoaded) {
+  stop("copy", "pause", "longest");
+  const writer = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(36)).join("");
+  Object.assign(page, { writer, step: 0, isOver: false, isKept: true, server: editor().dataset.known ? spell() : "" });
+  const left = read(key());
+  if (!isLoaded || !left) return;
+  if (JSON.stringify(left.text) === spell() && !left.waiting) {
+    forget(key());
+    return;
+  }
+  restore(left);
+  editor().querySelector("[data-restored]").hidden = Boolean(left.waiting);
+  if (left.waiting) document.dispatchEvent(new CustomEvent("emend:handin", { detail: left.waiting }));
+  else save();
+}
+
+// Copies of other tasks that no open page cares for any more, from a crash or a lost connection, go to the server.
+async function rescue() {
+  const isOld = (name) => name !== key() && Date.now() - read(name)?.at > OLD;
+  const sent = await Promise.all(keysOf(editor().dataset.editor.split(".")[1]).filter(isOld).map(send));
+  if (sent.some(Boolean)) document.dispatchEvent(new CustomEvent("emend:say", { detail: box().dataset.rescued }));
+}
+
+document.addEventListener("input", typed);
+document.addEventListener("emend:typed", typed);
+document.addEventListener("emend:keep", copy);
+document.addEventListener("emend:leave", () => (page.isOver = true));
+addEventListener("online", save);
+addEventListener("pagehide", copy);
 
 document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-forget]")) forget();
-  const button = event.target.closest("[data-save]");
+  if (event.target.closest("[data-forget]")) {
+    page.isOver = true;
+    forget(key());
+  }
+  const button = event.target.closest("[data-save-now]");
   if (!button) return;
   event.preventDefault();
-  if (button.name === "revision") revision().value = button.value;
+  if (button.name === "overrule") revision().value = button.value;
   save();
 });
 
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.target !== box()) return;
-  sent = text();
-  say("saving");
+document.addEventListener("htmx:afterSwap", (event) => event.detail.target.id === "desk" && editor() && open(false));
+document.addEventListener("DOMContentLoaded", () => {
+  if (!editor()) return; // htmx is ready by now
+  open(true);
+  rescue();
 });
-
-document.addEventListener("htmx:afterRequest", (event) => {
-  const { successful, xhr } = event.detail;
-  const goes = xhr.getResponseHeader("HX-Redirect");
-  if (event.target === box() && successful && !goes && sent === text()) forget();
-  // Handed in: the next page is one of the project's. A sign-in page instead means that nothing was stored.
-  if (event.target === editor() && goes && new URL(goes, location.href).pathname.startsWith("/p/")) forget();
-  if (event.target === box() && xhr.status > 0 && xhr.status < 500) delete box().dataset.state;
-});
-
-for (const failure of ["htmx:sendError", "htmx:responseError"]) {
-  const wait = (event) => {
-    if (event.target !== box()) return;
-    event.stopPropagation(); // the words beside the buttons say it; no toast with every try
-    say("offline");
-    setTimeout(save, 5000);
-  };
-  document.addEventListener(failure, wait, true);
-}
-addEventListener("online", save);
-document.addEventListener("DOMContentLoaded", restore);

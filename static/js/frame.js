@@ -1,6 +1,4 @@
 // The page frame: keys, theme, menu, dialogs, toasts. Everything is bound to data-* attributes by delegation.
-import "./keys.js";
-
 document.documentElement.classList.add("js");
 
 function toast(text) {
@@ -45,5 +43,6 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "1";
 });
 addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+document.addEventListener("emend:say", (event) => toast(event.detail));
 document.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline));
 document.addEventListener("htmx:responseError", () => toast(document.body.dataset.failed));

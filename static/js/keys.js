@@ -1,4 +1,5 @@
 // Keys: an element with data-key is pressed by that key. "a", "g h" (one after the other), "mod+Enter" (Ctrl or Cmd).
+// "mod+shift+p", "alt+shift+ArrowUp". Where several elements have the same key, the one nearest to the focus is meant.
 // Keys without a modifier rest while somebody types; nothing happens while an input method composes.
 let first = "";
 
@@ -6,16 +7,29 @@ const typing = (element) => element.closest("input, textarea, select, [contented
 const visible = (element) => element.checkVisibility() && !element.disabled; // what a closed <details> hides counts as hidden
 const keyed = () => [...document.querySelectorAll("[data-key]")].filter(visible);
 
+const shares = (element) => {
+  let depth = 0;
+  for (let box = element; box && !box.contains(document.activeElement); box = box.parentElement) depth += 1;
+  return depth;
+};
+const nearest = (name) => keyed().filter((element) => element.dataset.key === name).sort((a, b) => shares(a) - shares(b))[0];
+
+function nameOf(event, mod) {
+  if (!mod && !event.altKey) return event.key;
+  const letter = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock changes nothing
+  return `${mod ? "mod+" : ""}${event.altKey ? "alt+" : ""}${event.shiftKey ? "shift+" : ""}${letter}`;
+}
+
 function press(element) {
   if (element.matches("input, textarea, select")) element.focus();
   else element.click();
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.isComposing || event.keyCode === 229 || event.altKey) return;
+  if (event.isComposing || event.keyCode === 229) return;
   const mod = event.ctrlKey || event.metaKey;
-  const name = mod ? `mod+${event.key}` : event.key;
-  if (!mod && (typing(event.target) || document.querySelector("dialog[open]"))) return;
+  const name = nameOf(event, mod);
+  if (!mod && !event.altKey && (typing(event.target) || document.querySelector("dialog[open]"))) return;
   if (name === "?") {
     event.preventDefault();
     document.getElementById("keys").showModal();
@@ -23,7 +37,7 @@ document.addEventListener("keydown", (event) => {
   }
   const pair = first && !mod ? `${first} ${name}` : "";
   first = "";
-  const found = keyed().find((element) => element.dataset.key === pair) ?? keyed().find((element) => element.dataset.key === name);
+  const found = nearest(pair) ?? nearest(name);
   if (found) {
     event.preventDefault();
     press(found);
@@ -37,7 +51,7 @@ new MutationObserver(() => {
   if (!help.open) return;
   const list = help.querySelector("[data-keys-list]");
   const rows = keyed().map((element) => [element.dataset.key, element.dataset.keyLabel ?? element.textContent.trim()]);
-  const label = (key) => key.replace("mod", navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl");
+  const label = (key) => key.replace("mod", navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl").replace("Arrow", "");
   list.replaceChildren(
     ...[["?", list.dataset.keyHelp], ...rows].flatMap(([key, text]) => [
       Object.assign(document.createElement("kbd"), { textContent: label(key) }),

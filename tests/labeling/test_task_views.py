@@ -123,9 +123,9 @@ def test_without_javascript_save_answers_with_the_page(at_work, task) -> None:
 def test_without_javascript_an_exchange_is_added_and_removed(at_work, task) -> None:
     page = at_work.post(of(task, "draft/"), typed("Six.", revision=0, action="add")).text
     assert page.count('<textarea id="turn-') == 3
-    page = at_work.post(of(task, "draft/"), typed("Six.", "", "", revision=1, action="remove")).text
+    page = at_work.post(of(task, "draft/"), typed("Six.", "", "", revision=1, action="remove:2")).text
     assert page.count('<textarea id="turn-') == 1
-    page = at_work.post(of(task, "draft/"), typed("Six.", revision=2, action="remove")).text
+    page = at_work.post(of(task, "draft/"), typed("Six.", revision=2, action="remove:1")).text
     assert "Six.</textarea>" in page
 
 

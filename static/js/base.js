@@ -1,0 +1,3 @@
+import "./keys.js";
+import "./frame.js";
+import "./signout.js";

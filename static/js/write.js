@@ -1,0 +1,7 @@
+import "./turns.js";
+import "./preview.js";
+import "./counts.js";
+import "./handin.js";
+import "./saves.js";
+import "./lease.js";
+import "./fold.js";

@@ -1,0 +1,95 @@
+"""No word is lost: the server dies while somebody types, the network goes away while they hand in."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.journeys.web import Web
+
+pytestmark = pytest.mark.journey
+
+ANSWER = "#turn-1"
+MAX_REQUESTS, MAX_BYTES = 8, 120_000
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    server = Web(tmp_path_factory.mktemp("web"))
+    server.prepare()
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def page(web: Web, browser: Browser) -> Iterator[Page]:
+    """A contractor's page, signed in. A page error fails the test."""
+    errors: list[str] = []
+    context = browser.new_context(base_url=web.url, viewport={"width": 1440, "height": 900})
+    context.add_cookies([{"name": "emend_session", "value": web.session, "url": web.url}])
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def test_the_labeling_page_is_light_when_cold(web: Web, page: Page) -> None:
+    sizes: list[int] = []
+    page.on(
+        "requestfinished",
+        lambda request: sizes.append(
+            sum(request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize"))
+        ),
+    )
+    page.goto("/p/kitchen/write/")
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(ANSWER)).to_be_focused()
+    n_pages = 2  # the address of the next task leads to the task's own
+    assert len(sizes) <= MAX_REQUESTS + n_pages - 1
+    assert sum(sizes) <= MAX_BYTES
+
+
+def test_the_server_dies_while_somebody_types(web: Web, page: Page) -> None:
+    page.goto("/p/kitchen/write/")
+    page.fill(ANSWER, "")
+    page.type(ANSWER, "Six minutes, ")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+    page.type(ANSWER, "and then cold water")
+    web.kill()
+    page.type(ANSWER, " for one minute.")
+    expect(page.locator("#save-state")).to_contain_text("Offline")
+    address = page.url
+    page.close(run_before_unload=False)
+    web.start()
+    saved = web.rows("Draft.objects.get().content['messages'][-1]['content']")
+    assert str(saved).startswith("Six minutes, ")
+    again = page.context.new_page()
+    again.goto(address)
+    expect(again.locator(ANSWER)).to_have_value("Six minutes, and then cold water for one minute.")
+    expect(again.locator("[data-restored]")).to_be_visible()
+    expect(again.locator("#save-state")).to_have_text("Saved")
+    whole = web.rows("Draft.objects.get().content['messages'][-1]['content']")
+    assert whole == "Six minutes, and then cold water for one minute."
+
+
+def test_the_network_goes_away_while_somebody_hands_in(web: Web, page: Page) -> None:
+    page.goto("/p/kitchen/write/")
+    address = page.url
+    page.fill(ANSWER, "Eight minutes.")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+    page.context.set_offline(True)
+    page.press(ANSWER, "Control+Enter")
+    expect(page.locator("[role=alert][data-waiting]")).to_be_visible()
+    expect(page.locator(ANSWER)).to_have_value("Eight minutes.")
+    page.context.set_offline(False)
+    expect(page.locator("#toasts")).to_contain_text("Handed in")
+    expect(page.locator(ANSWER)).to_have_value("")
+    assert page.url != address
+    rows = "list(Submission.objects.values_list('messages', flat=True))"
+    assert [turns[-1]["content"] for turns in web.rows(rows)] == ["Eight minutes."]  # type: ignore[attr-defined]
+    assert page.evaluate("Object.keys(localStorage)") == []
+    page.go_back()  # to the text that is handed in: the next task, with a word about it
+    expect(page.locator("#toasts")).to_contain_text("You have handed that text in")
+    assert web.rows("Submission.objects.count()") == 1
