@@ -23,7 +23,7 @@ def join_modules(entry: str, read: Callable[[str], str]) -> str:
         return "_" + name.replace("-", "_")
 
     def bring(match: re.Match[str]) -> str:
-        return f"const {{{match[1]}}} = {variable(match[2])};\n" if match[1] else ""
+        return f"const {{{match[1].replace(' as ', ': ')}}} = {variable(match[2])};\n" if match[1] else ""
 
     def add(name: str) -> None:
         text = read(name)
