@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 
 
@@ -12,7 +13,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     memberships = ()
     if user is not None and user.is_authenticated:
-        memberships = user.memberships.filter(is_active=True).select_related("project").order_by("project__name")
+        present = Q(is_active=True) | Q(paused_at__isnull=False)
+        memberships = user.memberships.filter(present).select_related("project").order_by("project__name")
     return {
         "membership": membership,
         "project": membership.project if membership else None,

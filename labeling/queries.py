@@ -30,15 +30,18 @@ from labeling.states import CaseState, Role, SubmissionState, TaskKind, TaskStat
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
-def require_member(request: HttpRequest, slug: str, role: Role = Role.CONTRACTOR) -> Membership:
+def require_member(
+    request: HttpRequest, slug: str, role: Role = Role.CONTRACTOR, *, allows_paused: bool = False
+) -> Membership:
     """Return the person's membership in the project and put it on the request, for the page frame.
 
-    Strangers and paused people get Http404, members below `role` PermissionDenied. A superuser counts as an admin of
-    every project, without a row of their own.
+    Strangers and removed people get Http404, members below `role` PermissionDenied. Paused people get PermissionDenied
+    too, whose page says why they are paused and whom to ask; `allows_paused` lets them in, to keep what they wrote. A
+    superuser counts as an admin of every project, without a row of their own.
     """
     membership = (
         Membership.objects.select_related("project", "user")
-        .filter(project__slug=slug, user_id=request.user.pk or 0, is_active=True)
+        .filter(Q(is_active=True) | Q(paused_at__isnull=False), project__slug=slug, user_id=request.user.pk or 0)
         .first()
     )
     if membership is None and request.user.is_superuser:
@@ -47,7 +50,7 @@ def require_member(request: HttpRequest, slug: str, role: Role = Role.CONTRACTOR
     if membership is None:
         raise Http404
     request.membership = membership  # type: ignore[attr-defined]
-    if not membership.has_role(role):
+    if not membership.has_role(role) or (membership.is_paused and not allows_paused):
         raise PermissionDenied
     return membership
 
@@ -81,7 +84,9 @@ def queue_standing(membership: Membership) -> QueueStanding:
     """Count the prompts that are not done, each once: held by others, set aside, else the person's own, else skipped."""
     own = {"task": OuterRef("pk")}
     rows = membership.project.tasks.filter(
-        kind=TaskKind.ANSWER, state__in=[TaskState.OPEN, TaskState.LEASED, TaskState.ASIDE]
+        kind=TaskKind.ANSWER,
+        state__in=[TaskState.OPEN, TaskState.LEASED, TaskState.ASIDE],
+        is_gold_copy=False,
     ).annotate(
         is_mine=Exists(Submission.objects.filter(author=membership.user_id, **own)),
         was_skipped=Exists(Skip.objects.filter(user=membership.user_id, **own)),

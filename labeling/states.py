@@ -1,6 +1,6 @@
 """The lives of a task, a submission and a case.
 
-task        open ──► leased ──► done          open ──► retired
+task        open ──► leased ──► done          open ◄──► retired
               ▲         │         │           open ──► done: handed in by somebody whose lease ran out
               ├─────────┤         │ expiry, release, skip, handed in by one of several people
               ├───────────────────┘ too few submissions stand: one was rejected or withdrawn
@@ -10,6 +10,8 @@ task        open ──► leased ──► done          open ──► retired
 submission  submitted ──► accepted | rejected | withdrawn
                 │
                 └──► returned ──► revised (a later revision took its place) | withdrawn
+
+            submitted ──► graded   (an answer to a gold task: it is graded instead of reviewed)
 
 case        open ──► claimed ──► corrected ──► in_training ──► fixed | not_fixed
               ▲         │  │         ▲              │                      │
@@ -48,6 +50,7 @@ TASK_MOVES = {
     TaskState.LEASED: {TaskState.OPEN, TaskState.DONE, TaskState.ASIDE},
     TaskState.ASIDE: {TaskState.OPEN, TaskState.DONE, TaskState.RETIRED},
     TaskState.DONE: {TaskState.OPEN},
+    TaskState.RETIRED: {TaskState.OPEN},
 }
 
 
@@ -66,6 +69,7 @@ class SubmissionState(TextChoices):
     REVISED = "revised", _("Revised")
     REJECTED = "rejected", _("Rejected")
     WITHDRAWN = "withdrawn", _("Withdrawn")
+    GRADED = "graded", _("Graded")
 
 
 SUBMISSION_MOVES = {
@@ -74,9 +78,24 @@ SUBMISSION_MOVES = {
         SubmissionState.RETURNED,
         SubmissionState.REJECTED,
         SubmissionState.WITHDRAWN,
+        SubmissionState.GRADED,
     },
     SubmissionState.RETURNED: {SubmissionState.REVISED, SubmissionState.WITHDRAWN},
 }
+
+
+class Qualification(TextChoices):
+    """Whether a contractor may do ordinary work.
+
+    not_needed ◄──► in_progress ──► qualified
+                      ▲    │
+                      └────┴──► failed        (an admin may set any of them)
+    """
+
+    NOT_NEEDED = "not_needed", _("Not needed")
+    IN_PROGRESS = "in_progress", _("In progress")
+    QUALIFIED = "qualified", _("Qualified")
+    FAILED = "failed", _("Not passed")
 
 
 class Verdict(TextChoices):

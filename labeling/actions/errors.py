@@ -18,6 +18,8 @@ class LabelingError(Exception):
     │   ├── LastAdmin          the project would be left without an admin
     │   ├── MustAcknowledge    a version of the instructions has to be read first (field `version`)
     │   ├── AlreadyHandedIn        the person's text for this task is waiting or accepted
+    │   ├── Paused             the person's membership is paused (field `reason`)
+    │   ├── NotQualified       gold tasks come first: they wait for grades, or were not passed
     │   ├── OwnWork            nobody reviews what they wrote themselves
     │   └── HeldByOther        somebody else works on the row
     ├── InvitationError        field `reason`: unknown, used, expired, revoked, email
@@ -32,6 +34,8 @@ class LabelingError(Exception):
     ├── BadCheck               a check that cannot be applied, or that the correction itself fails
     ├── BadProbe               a held-out prompt that is trained on, or the other way round (field `prompt`)
     ├── EmptyAnswer            there is no wrong output that could be corrected
+    ├── NoReference            a gold task that nothing could be measured against
+    ├── AlreadyGraded          this person's grade is there, or the work does not wait for one
     ├── CommentNeeded          a verdict that has to say why
     ├── AlreadyDecided         somebody else decided first (field `review`, None for a withdrawn submission)
     ├── NotCorrectable         the case is not open for a correction, any more or yet (field `case`)
@@ -67,6 +71,18 @@ class AlreadyHandedIn(NotAllowed):
     message = _(
         "You have handed in a text for this task already. Withdraw it under My work before you hand in another."
     )
+
+
+class Paused(NotAllowed):
+    message = _("Your work in this project is paused. What you wrote is kept as a draft.")
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(_("Your work in this project is paused: %(reason)s") % {"reason": reason} if reason else "")
+        self.reason = reason
+
+
+class NotQualified(NotAllowed):
+    message = _("Your first answers are being graded. You get ordinary work when they are good enough.")
 
 
 class OwnWork(NotAllowed):
@@ -161,6 +177,14 @@ class BadProbe(LabelingError):
 
 class EmptyAnswer(LabelingError):
     message = _("There is no answer that could be corrected.")
+
+
+class NoReference(LabelingError):
+    message = _("Give a reference answer, a check, or both: a grader needs something to measure by.")
+
+
+class AlreadyGraded(LabelingError):
+    message = _("This answer does not wait for your grade any more.")
 
 
 class CommentNeeded(LabelingError):

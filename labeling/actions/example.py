@@ -32,8 +32,10 @@ def create_example(
     """Make the training row of an accepted submission or correction. `messages` is a clean conversation.
 
     Raises DuplicateExample when the project trains on exactly this conversation already; the caller's transaction
-    stays usable.
+    stays usable. Raises NotAllowed for gold work: it measures people, so it is never trained on.
     """
+    if isinstance(origin, Submission) and origin.is_gold:
+        raise NotAllowed
     correction = origin if isinstance(origin, Correction) else None
     row = Example(
         project=project,

@@ -15,13 +15,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_submissions(*, project: Project, kind: str) -> Iterator[str]:
-    """Yield the project's submissions, oldest first, as `kind` csv or jsonl.
+    """Yield the project's submissions but the gold ones, oldest first, as `kind` csv or jsonl.
 
     Each chunk is a query of its own, from the last key on, so that a slow reader holds neither memory nor a cursor.
     What came in meanwhile is included.
     """
     columns = ("pk", "task_id", "author__email", "state", "revision", "instruction_version__number", "submitted_at")
-    rows = project.submissions.order_by("pk").values_list(*columns, "messages")
+    rows = project.submissions.filter(is_gold=False).order_by("pk").values_list(*columns, "messages")
     write = _csv_lines if kind == "csv" else _json_lines
     if kind == "csv":
         yield ",".join((*FIELDS, "prompt", "response", "messages")) + "\r\n"

@@ -18,6 +18,11 @@ def renew_lease(*, task: Task, membership: Membership) -> Task:
     except LeaseLost:
         task.refresh_from_db()
         is_free = task.state == TaskState.OPEN or (task.state == TaskState.LEASED and task.leased_by_id != user.pk)
-        if not is_free or not task.drafts.filter(user=user).exists() or task.project.tasks.held_by(user).exists():
+        if (
+            not membership.is_active
+            or not is_free
+            or not task.drafts.filter(user=user).exists()
+            or task.project.tasks.held_by(user).exists()
+        ):
             raise
         return resume_task(task=task, membership=membership)

@@ -10,7 +10,9 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labeling.actions.errors import AlreadyMember, InvitationError, LastAdmin, NotAllowed
+from common.states import record
+from labeling.actions.errors import AlreadyMember, CommentNeeded, InvitationError, LastAdmin, NotAllowed
+from labeling.actions.gold import first_qualification
 from labeling.actions.task import release_all
 from labeling.models import Invitation, Membership, Project, User
 from labeling.states import Role
@@ -80,7 +82,9 @@ def join(*, token: str, user: User) -> Membership:
         if not usable.update(accepted_by=user, accepted_at=now):
             raise InvitationError("used")
         membership, is_new = Membership.objects.get_or_create(
-            project=invitation.project, user=user, defaults={"role": invitation.role}
+            project=invitation.project,
+            user=user,
+            defaults={"role": invitation.role, **first_qualification(invitation.project, invitation.role)},
         )
         if not is_new and membership.is_active:
             raise AlreadyMember(_("You are in this project already."))
@@ -130,19 +134,35 @@ def change_role(*, membership: Membership, role: Role | str) -> None:
 
 
 @transaction.atomic
-def pause_member(*, membership: Membership) -> None:
-    """Close the project to a member. The work stays; tasks in their hands go back to the others. Raises LastAdmin."""
+def pause_member(*, membership: Membership, by: User | None, reason: str) -> None:
+    """Close the project to a member and tell them why. The work and the drafts stay; tasks in their hands go back.
+
+    None as `by` stands for the project's own rules. Raises CommentNeeded without a reason, LastAdmin, and NotAllowed
+    for somebody who is not active.
+    """
+    reason = reason.strip()[:500]
+    if not reason:
+        raise CommentNeeded(_("Say why, in a sentence: the person reads it."))
     if membership.role == Role.ADMIN and membership.is_active:
         _lock_admins(membership)
-    membership.is_active = False
-    membership.save(update_fields=["is_active"])
+    now = timezone.now()
+    rows = Membership.objects.filter(pk=membership.pk, is_active=True)
+    if not rows.update(is_active=False, paused_at=now, pause_reason=reason):
+        raise NotAllowed(_("This person is not active."))
+    membership.is_active, membership.paused_at, membership.pause_reason = False, now, reason
+    record(membership, what="standing", before="active", after="paused", by=by, reason=reason)
     release_all(membership=membership)
 
 
-def resume_member(*, membership: Membership) -> None:
-    """Open the project to a paused member again, with the role of before."""
-    membership.is_active = True
-    membership.save(update_fields=["is_active"])
+@transaction.atomic
+def resume_member(*, membership: Membership, by: User, reason: str = "") -> None:
+    """Open the project to an inactive member again, with the role of before. Raises NotAllowed for an active one."""
+    before = "paused" if membership.is_paused else "removed"
+    rows = Membership.objects.filter(pk=membership.pk, is_active=False)
+    if not rows.update(is_active=True, paused_at=None, pause_reason=""):
+        raise NotAllowed(_("This person is active."))
+    membership.is_active, membership.paused_at, membership.pause_reason = True, None, ""
+    record(membership, what="standing", before=before, after="active", by=by, reason=reason.strip())
 
 
 def create_person(*, email: str, name: str = "", password: str | None = None) -> tuple[User, str]:

@@ -15,6 +15,7 @@ from labeling.actions.errors import (
     BadProbe,
     CommentNeeded,
     HeldByOther,
+    NotAllowed,
     OwnWork,
 )
 from labeling.actions.example import create_example
@@ -53,7 +54,7 @@ def take_submission(*, project: Project, reviewer: User, after: int = 0) -> Subm
 
 def take_this_submission(*, submission: Submission, reviewer: User) -> bool:
     """Lease one submission that the person opened by its address; False where it cannot be theirs now."""
-    if submission.author_id == reviewer.pk or submission.state != SubmissionState.SUBMITTED:
+    if submission.author_id == reviewer.pk or submission.is_gold or submission.state != SubmissionState.SUBMITTED:
         return False
     return _lease(submission, reviewer)
 
@@ -100,6 +101,8 @@ def review_submission(
         row = Submission.objects.select_for_update(of=("self",)).select_related("task", "project").get(pk=submission.pk)
         if row.state != SubmissionState.SUBMITTED:
             raise AlreadyDecided(Review.objects.filter(submission=row).select_related("reviewer").first())
+        if row.is_gold:
+            raise NotAllowed(_("This is gold work: it is graded, not reviewed, and never becomes an example."))
         if row.is_held_by_other(by):
             raise HeldByOther
         edited = _edited(row, messages) if verdict == Verdict.EDIT else None

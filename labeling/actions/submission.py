@@ -7,7 +7,7 @@ from django.db import transaction
 from common.conversations import ConversationError, Message, clean
 from common.states import move
 from labeling.actions.draft import Page, require_own_draft
-from labeling.actions.errors import AlreadyHandedIn, BadConversation, NotAllowed
+from labeling.actions.errors import AlreadyHandedIn, BadConversation, NotAllowed, Paused
 from labeling.actions.task import complete_task, reopen_task
 from labeling.models import Draft, InstructionVersion, Membership, Submission, Task, User
 from labeling.queries import current_instructions
@@ -61,13 +61,17 @@ def submit(
 
     The task is done if it was free or in the person's hands; otherwise the text is one more candidate for review. Where
     the person's last submission was sent back, this is its revision. It is pinned to the instructions under which its
-    draft was begun. Raises BadConversation, AlreadyHandedIn when the person's text for this task is waiting or
+    draft was begun. Raises Paused, BadConversation, AlreadyHandedIn when the person's text for this task is waiting or
     accepted, and StaleDraft when a later draft than `revision` was saved from another page; None asks for no such check.
     """
+    if not membership.is_active:
+        raise Paused(membership.pause_reason)
     user, turns = membership.user, _clean(task, messages)
     with transaction.atomic():
         task = Task.objects.select_for_update().get(pk=task.pk)  # a double click waits here for its first half
         task.project = membership.project
+        if task.is_gold_copy and task.created_by_id != user.pk:
+            raise NotAllowed
         repeated = _repeated(idempotency_key, user, turns)
         if repeated is not None:
             return repeated
@@ -90,6 +94,7 @@ def submit(
             author=user,
             instruction_version=_pinned(task, user, turns, revision, page),
             messages=turns,
+            is_gold=task.is_gold_copy,
             idempotency_key=idempotency_key,
         )
         complete_task(task=task, by=user)

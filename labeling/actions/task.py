@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 
 from common.conversations import Message, digest
 from common.states import StaleState, move
-from labeling.actions.errors import CommentNeeded, HeldByOther, LeaseLost, MustAcknowledge, NotAllowed
+from labeling.actions.errors import CommentNeeded, HeldByOther, LeaseLost, MustAcknowledge, NotAllowed, Paused
+from labeling.actions.gold import gold_task_for
 from labeling.models import Draft, Membership, Project, Skip, Submission, Task, User
 from labeling.models.work import TaskQuerySet
 from labeling.queries import needs_acknowledgement
@@ -29,13 +30,16 @@ def next_task(*, membership: Membership, another: bool = False, is_skipped_welco
     """Return a task that the person now holds, or None when there is no work.
 
     1. The one held longest, with its lease renewed. With `another` only when the person holds as many as the project allows.
-    2. The first free task with a draft of the person's, else the first free prompt by position. Never one that they
+    2. A gold task, where the person's qualification or the project's share of them asks for one.
+    3. The first free task with a draft of the person's, else the first free prompt by position. Never one that they
        answered before, and none that they skipped.
-    3. Where the project allows it, a task to write a prompt and its response.
-    4. With `is_skipped_welcome`, a prompt that the person skipped.
+    4. Where the project allows it, a task to write a prompt and its response.
+    5. With `is_skipped_welcome`, a prompt that the person skipped.
 
-    Raises MustAcknowledge while the person has not read the instructions in force.
+    Raises MustAcknowledge while the person has not read the instructions in force, Paused, and NotQualified.
     """
+    if not membership.is_active:
+        raise Paused(membership.pause_reason)
     version = needs_acknowledgement(membership)
     if version is not None:
         raise MustAcknowledge(version)
@@ -56,6 +60,9 @@ def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: 
     if held and (not another or len(held) >= project.max_held):
         held[0].project = project
         return extend_lease(task=held[0], user=user, token=held[0].lease_token)
+    gold = gold_task_for(membership=membership)
+    if gold is not None:
+        return gold
     task = _first_free(membership, is_skipped_welcome=is_skipped_welcome)
     if task is not None:
         task.project = project
@@ -66,10 +73,10 @@ def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: 
 
 
 def _first_free(membership: Membership, *, is_skipped_welcome: bool) -> Task | None:
-    """Return the task that rules 2 to 4 name, locked. Each query walks an index in the order of the queue to its first hit."""
+    """Return the task that rules 3 to 5 name, locked. Each query walks an index in the order of the queue to its first hit."""
     project, user = membership.project, membership.user
     mine = {"task": OuterRef("pk")}
-    free = project.tasks.filter(~Exists(Submission.objects.filter(author=user, **mine)))
+    free = project.tasks.filter(~Exists(Submission.objects.filter(author=user, **mine)), is_gold_copy=False)
     if connection.features.has_select_for_update_skip_locked:
         free = free.select_for_update(skip_locked=True, of=("self",))
     fresh = free.filter(~Exists(Skip.objects.filter(user=user, **mine)))

@@ -1,8 +1,9 @@
 from labeling.models.api_key import ApiKey
 from labeling.models.case import Case, Correction, PreferencePair, Probe, RegressionTest, Report
 from labeling.models.example import Example
-from labeling.models.instructions import Acknowledgement, InstructionVersion
+from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
 from labeling.models.people import Invitation, Membership, Project, User
+from labeling.models.qualification import GoldCopy, GoldTask, Grade
 from labeling.models.work import Draft, Review, Skip, Submission, Task
 
 __all__ = [
@@ -12,6 +13,10 @@ __all__ = [
     "Correction",
     "Draft",
     "Example",
+    "GoldCopy",
+    "GoldTask",
+    "Grade",
+    "Illustration",
     "InstructionVersion",
     "Invitation",
     "Membership",

@@ -34,6 +34,26 @@ class InstructionVersion(models.Model):
         super().save(*args, **kwargs)
 
 
+class Illustration(models.Model):
+    """A prompt with a good and a bad answer, side by side, in one version of the instructions. Never changed either."""
+
+    version = models.ForeignKey(InstructionVersion, models.CASCADE, related_name="illustrations")
+    position = models.PositiveSmallIntegerField()
+    prompt = models.TextField()
+    good = models.TextField(blank=True)
+    bad = models.TextField(blank=True)
+    why = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["version", "position"], name="illustration_position")]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk:
+            raise ValueError("A published version of the instructions is never changed.")
+        super().save(*args, **kwargs)
+
+
 class Acknowledgement(models.Model):
     """A person has read a version."""
 

@@ -2,10 +2,11 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from labeling.states import ROLE_RANK, Role
+from labeling.states import ROLE_RANK, Qualification, Role
 
 
 class UserManager(BaseUserManager["User"]):
@@ -47,10 +48,11 @@ class User(AbstractUser):
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> "ProjectQuerySet":
-        """The projects that the person works in; strangers see none, superusers all."""
+        """The projects that the person works in, or is paused in; strangers see none, superusers all."""
         if user.is_superuser:
             return self
-        return self.filter(memberships__user_id=user.pk, memberships__is_active=True)
+        present = Q(memberships__is_active=True) | Q(memberships__paused_at__isnull=False)
+        return self.filter(present, memberships__user_id=user.pk)
 
 
 class Project(models.Model):
@@ -69,6 +71,13 @@ class Project(models.Model):
     )
     max_held = models.PositiveSmallIntegerField(_("tasks that one person may hold at once"), default=1)
     double_share = models.PositiveSmallIntegerField(_("percent of new prompts that go to two people"), default=0)
+    # qualification and gold tasks
+    n_qualification = models.PositiveSmallIntegerField(_("gold tasks that a newcomer does first"), default=0)
+    qualification_threshold = models.FloatField(_("mean score that is enough"), default=5.0)
+    n_retries = models.PositiveSmallIntegerField(_("further attempts after a failed one"), default=1)
+    n_graders = models.PositiveSmallIntegerField(_("reviewers who grade each answer"), default=1)
+    gold_percent = models.PositiveSmallIntegerField(_("gold tasks among ordinary work, in percent"), default=0)
+    pauses_below_threshold = models.BooleanField(_("pause who falls below the score later"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -78,12 +87,19 @@ class Project(models.Model):
 
 
 class Membership(models.Model):
-    """What a person may do in a project. A removed person is set inactive: the work stays."""
+    """What a person may do in a project. A paused or removed person is inactive: the work stays.
+
+    `paused_at` tells the two apart: a paused person is told why, to a removed one the project does not exist.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.PROTECT, related_name="memberships")
     role = models.CharField(_("role"), max_length=12, choices=Role.choices)
     is_active = models.BooleanField(default=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.CharField(max_length=500, blank=True)
+    qualification = models.CharField(max_length=12, choices=Qualification.choices, default=Qualification.NOT_NEEDED)
+    qualification_attempt = models.PositiveSmallIntegerField(default=0, help_text="the attempt begun last, 0 for none")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -95,6 +111,16 @@ class Membership(models.Model):
     def has_role(self, role: Role | str) -> bool:
         """Whether the person holds this role or a higher one."""
         return ROLE_RANK[Role(self.role)] >= ROLE_RANK[Role(role)]
+
+    @property
+    def admins(self) -> list["User"]:
+        """Whom to ask: the active admins of the project."""
+        rows = Membership.objects.filter(project_id=self.project_id, role=Role.ADMIN, is_active=True)
+        return [row.user for row in rows.select_related("user").order_by("user__name")]
+
+    @property
+    def is_paused(self) -> bool:
+        return not self.is_active and self.paused_at is not None
 
     @property
     def is_reviewer(self) -> bool:

@@ -31,8 +31,10 @@ class Leased(models.Model):
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def available(self) -> "TaskQuerySet":
-        """Open tasks, and those whose lease ran out."""
-        return self.filter(Q(state=TaskState.OPEN) | Q(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()))
+        """Open tasks, and those whose lease ran out. A person's copy of a gold task is for nobody else."""
+        return self.filter(is_gold_copy=False).filter(
+            Q(state=TaskState.OPEN) | Q(state=TaskState.LEASED, lease_expires_at__lte=timezone.now())
+        )
 
     def held_by(self, user: User) -> "TaskQuerySet":
         return self.filter(state=TaskState.LEASED, leased_by=user, lease_expires_at__gt=timezone.now())
@@ -48,6 +50,7 @@ class Task(Leased):
     prompt_hash = models.CharField(max_length=64, blank=True)
     position = models.BigIntegerField(default=0, help_text="smaller ones are handed out first; a skip moves to the end")
     n_people = models.PositiveSmallIntegerField(default=1, help_text="so many different people are to hand in")
+    is_gold_copy = models.BooleanField(default=False, help_text="see GoldCopy")
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -117,12 +120,21 @@ class Draft(models.Model):
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     def visible_to(self, membership: Membership) -> "SubmissionQuerySet":
-        """Reviewers see all of the project, contractors their own."""
+        """Reviewers see all of the project but other people's gold work, which is graded blind; contractors their own."""
         rows = self.filter(project_id=membership.project_id)
-        return rows if membership.is_reviewer else rows.filter(author_id=membership.user_id)
+        if membership.is_reviewer:
+            return rows.filter(Q(is_gold=False) | Q(author_id=membership.user_id))
+        return rows.filter(author_id=membership.user_id)
 
     def waiting(self) -> "SubmissionQuerySet":
-        return self.filter(state=SubmissionState.SUBMITTED)
+        """Those that wait for a review; gold work waits for a grade instead."""
+        return self.filter(state=SubmissionState.SUBMITTED, is_gold=False)
+
+    def gradable_by(self, user: User) -> "SubmissionQuerySet":
+        """Gold work that this reviewer may grade now: not their own, not graded by them, in nobody else's hands."""
+        free = Q(leased_by__isnull=True) | Q(leased_by=user) | Q(lease_expires_at__lte=timezone.now())
+        rows = self.filter(state=SubmissionState.SUBMITTED, is_gold=True).exclude(author=user)
+        return rows.filter(free, ~models.Exists(user.grades.filter(submission=models.OuterRef("pk")))).order_by("pk")
 
     def reviewable_by(self, user: User) -> "SubmissionQuerySet":
         """Waiting ones, oldest first, never the reviewer's own, and none that another reviewer holds."""
@@ -141,13 +153,21 @@ class Submission(Leased):
     previous = models.OneToOneField("self", models.PROTECT, null=True, related_name="next")
     messages = models.JSONField()
     state = models.CharField(max_length=12, choices=SubmissionState.choices, default=SubmissionState.SUBMITTED)
+    is_gold = models.BooleanField(default=False, help_text="an answer to a gold task: graded, never trained on")
     idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True)
     submitted_at = models.DateTimeField(auto_now_add=True)
 
     objects = SubmissionQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["project", "state", "id"], name="submission_queue")]
+        indexes = [
+            models.Index(fields=["project", "state", "id"], name="submission_queue"),
+            models.Index(
+                fields=["project", "id"],
+                condition=Q(is_gold=True, state=SubmissionState.SUBMITTED),
+                name="submission_to_grade",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.task_id}.{self.revision}"

@@ -23,7 +23,7 @@ from labeling.views.desk import desk, find_task, save, saved_page
 @login_required
 def draft_save(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Keep what is typed; `action` may add an exchange to it, take one away or move one."""
-    membership = require_member(request, slug)
+    membership = require_member(request, slug, allows_paused=True)
     form = ConversationForm(request.POST, task=find_task(membership, pk))
     form.rearrange(request.POST.get("action", ""))
     return save(request, membership, form) or saved_page(request, membership, form, is_saved=True)
@@ -75,7 +75,7 @@ def draft_discard(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def lease_extend(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """The person is at work: renew their lease. 409 when the task is not theirs any more; the words stay."""
-    membership = require_member(request, slug)
+    membership = require_member(request, slug, allows_paused=True)
     task = find_task(membership, pk)
     try:
         task = renew_lease(task=task, membership=membership)

@@ -21,13 +21,12 @@ from labeling.actions.people import (
     join,
     join_as_new_person,
     mail_invitation,
-    pause_member,
-    resume_member,
     revoke_invitation,
 )
 from labeling.forms.people import InviteForm, JoinForm, RoleForm
 from labeling.models import Membership
 from labeling.queries import require_member
+from labeling.queries_gold import falling_members
 from labeling.states import Role
 
 LINK_KEY = "invitation_link"
@@ -41,6 +40,7 @@ def _people_page(request: HttpRequest, membership: Membership, form: InviteForm,
         "members": project.memberships.select_related("user").order_by("-is_active", "user__name", "user__email"),
         "invitations": invitations.select_related("created_by").order_by("-pk"),
         "roles": Role.choices,
+        "falling": falling_members(project),
         "link": request.session.pop(LINK_KEY, None),
     }
     return render_page(request, "labeling/people_list.html", context, status=status)
@@ -97,7 +97,7 @@ def invitation_revoke(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 @login_required
 def member_change(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Give a member another role (`role`), or pause and re-activate them (`action`)."""
+    """Give a member another role."""
     membership = require_member(request, slug, Role.ADMIN)
     member = get_object_or_404(membership.project.memberships.select_related("user"), pk=pk)
     try:
@@ -109,18 +109,11 @@ def member_change(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 def _change(data: Any, member: Membership) -> str:
     """Do what the form says and return what was done, for the person at the screen."""
-    names = {"name": member.user}
-    if data.get("action") == "pause":
-        pause_member(membership=member)
-        return _("%(name)s is paused. The work stays; tasks in hand went back to the others.") % names
-    if data.get("action") == "resume":
-        resume_member(membership=member)
-        return _("%(name)s is active again.") % names
     form = RoleForm(data)
     if not form.is_valid():
         raise LabelingError(_("There is no such role."))
     change_role(membership=member, role=form.cleaned_data["role"])
-    return _("%(name)s is now: %(role)s.") % {**names, "role": member.get_role_display()}
+    return _("%(name)s is now: %(role)s.") % {"name": member.user, "role": member.get_role_display()}
 
 
 @require_http_methods(["GET", "POST"])

@@ -7,10 +7,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from common.htmx import render_page
+from labeling.actions.grading import may_retry
 from labeling.actions.project import create_project, update_project
 from labeling.forms.project import ProjectCreateForm, ProjectEditForm
 from labeling.models import Case, Project, Submission
 from labeling.queries import needs_acknowledgement, require_member, work_counts
+from labeling.queries_gold import n_to_grade, qualification_progress
 from labeling.states import Role, SubmissionState, TaskKind
 
 
@@ -55,7 +57,10 @@ def project_home(request: HttpRequest, slug: str) -> HttpResponse:
         "accepted": own.filter(state=SubmissionState.ACCEPTED).order_by("-pk")[:5],
         "n_prompts": project.tasks.available().filter(kind=TaskKind.ANSWER).count(),
     }
+    if project.n_qualification and membership.qualification_attempt:
+        context |= {"progress": qualification_progress(membership), "may_retry": may_retry(membership)}
     if membership.is_reviewer:
+        context["n_to_grade"] = n_to_grade(membership)
         context["n_to_review"] = Submission.objects.filter(project=project).reviewable_by(user).count()
         context["n_cases"] = Case.objects.filter(project=project).to_correct().free_for(user).count()
     if membership.is_admin:

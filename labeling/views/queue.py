@@ -23,14 +23,14 @@ from labeling.states import Role, TaskState
 @login_required
 def task_list(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
-    tasks = membership.project.tasks.all()
+    tasks = membership.project.tasks.filter(is_gold_copy=False)
     counts = dict(tasks.order_by().values_list("state").annotate(n=Count("pk")))
     state = request.GET.get("state", "")
     rows = tasks.filter(state=state) if state in TaskState.values else tasks
     words = request.GET.get("q", "").strip()
     if words:
         rows = search_text(rows, words, "messages")
-    rows = rows.select_related("leased_by").annotate(n_submissions=Count("submissions")).order_by("-pk")
+    rows = rows.select_related("leased_by", "gold_mark").annotate(n_submissions=Count("submissions")).order_by("-pk")
     context = {
         "page": paginate(request, rows),
         "state": state,

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from common.htmx import render_page
 from labeling.actions.draft import save_draft
-from labeling.actions.errors import LabelingError, LeaseLost, MustAcknowledge, NotAllowed, StaleDraft
+from labeling.actions.errors import LabelingError, LeaseLost, MustAcknowledge, NotAllowed, NotQualified, StaleDraft
 from labeling.actions.submission import submit
 from labeling.actions.task import next_task, release_task, resume_task
 from labeling.forms.task import ConversationForm
@@ -39,6 +39,8 @@ def task_next(request: HttpRequest, slug: str) -> HttpResponse:
         task = next_task(membership=membership, another=wants_more, is_skipped_welcome="skipped" in request.GET)
     except MustAcknowledge:
         return redirect(f"{reverse('labeling-instructions-show', args=[slug])}?next=write")
+    except NotQualified:
+        return redirect("labeling-qualification-show", slug=slug)
     if task is None:
         return render_page(request, "labeling/task_next.html", {"standing": queue_standing(membership)})
     return redirect("labeling-task-write", slug=slug, pk=task.pk)
@@ -61,7 +63,7 @@ def task_write(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Hand in and show the next task; to a page that only asks whether the text has arrived (`then=stay`), 204."""
-    membership = require_member(request, slug)
+    membership = require_member(request, slug, allows_paused=True)
     task = find_task(membership, pk)
     form = ConversationForm(request.POST, task=task)
     more, status = {"is_saved": False}, 422
@@ -97,7 +99,7 @@ def _handed_in(request: HttpRequest, membership: Membership, submission: Submiss
     messages.success(request, _("Handed in."))
     task = None
     if request.htmx:  # type: ignore[attr-defined]
-        with suppress(MustAcknowledge):
+        with suppress(NotAllowed):  # instructions to read, gold work to be graded: its own page says so
             task = next_task(membership=membership)
     if task is None:
         return redirect("labeling-task-next", slug=slug)

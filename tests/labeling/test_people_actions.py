@@ -92,7 +92,7 @@ def test_members_are_not_invited_again_and_paused_ones_do_not_slip_in(project, a
     _, token = invite(project=project, role=Role.ADMIN, by=alice)
     with pytest.raises(AlreadyMember):
         join(token=token, user=bob)
-    pause_member(membership=member_of(bob, project))
+    pause_member(membership=member_of(bob, project), by=alice, reason="Holiday.")
     with pytest.raises(NotAllowed):
         join(token=token, user=bob)
     assert member_of(bob, project).role == Role.CONTRACTOR
@@ -103,7 +103,7 @@ def test_the_last_admin_stays(project, alice, bob, member_of) -> None:
     with pytest.raises(LastAdmin):
         change_role(membership=member_of(alice, project), role=Role.REVIEWER)
     with pytest.raises(LastAdmin):
-        pause_member(membership=member_of(alice, project))
+        pause_member(membership=member_of(alice, project), by=alice, reason="Holiday.")
     assert member_of(alice, project).is_active
     change_role(membership=member_of(bob, project), role=Role.ADMIN)
     change_role(membership=member_of(alice, project), role=Role.REVIEWER)
@@ -112,17 +112,17 @@ def test_the_last_admin_stays(project, alice, bob, member_of) -> None:
 
 def test_a_paused_admin_does_not_count_as_an_admin(project, alice, member_of) -> None:
     other = MembershipFactory(project=project, role=Role.ADMIN)
-    pause_member(membership=other)
+    pause_member(membership=other, by=alice, reason="Holiday.")
     with pytest.raises(LastAdmin):
-        pause_member(membership=member_of(alice, project))
+        pause_member(membership=member_of(alice, project), by=alice, reason="Holiday.")
 
 
-def test_pausing_gives_the_tasks_back_and_resuming_keeps_the_role(project, bob, member_of) -> None:
+def test_pausing_gives_the_tasks_back_and_resuming_keeps_the_role(project, alice, bob, member_of) -> None:
     TaskFactory(project=project)
     membership = member_of(bob, project)
     task = next_task(membership=membership)
-    pause_member(membership=membership)
+    pause_member(membership=membership, by=alice, reason="Holiday.")
     task.refresh_from_db()
     assert (task.state, task.leased_by) == (TaskState.OPEN, None)
-    resume_member(membership=membership)
+    resume_member(membership=membership, by=alice)
     assert Membership.objects.get(pk=membership.pk).is_active

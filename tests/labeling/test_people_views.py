@@ -75,30 +75,26 @@ def test_an_invitation_is_withdrawn(sign_in, alice, client, project) -> None:
     assert "withdrawn" in response.text
 
 
-def test_roles_change_and_people_pause(sign_in, alice, bob, project, member_of) -> None:
+def test_roles_change(sign_in, alice, bob, project, member_of) -> None:
     client, url = sign_in(alice), reverse("labeling-member-change", args=["kitchen", member_of(bob, project).pk])
     client.post(url, {"role": "reviewer"})
     assert member_of(bob, project).role == Role.REVIEWER
-    client.post(url, {"action": "pause"})
-    assert not member_of(bob, project).is_active
-    client.post(url, {"action": "resume"})
-    assert member_of(bob, project).is_active
     assert "no such role" in client.post(url, {"role": "king"}, follow=True).text
 
 
 def test_the_last_admin_is_told_why_not(sign_in, alice, project, member_of) -> None:
     url = reverse("labeling-member-change", args=["kitchen", member_of(alice, project).pk])
-    page = sign_in(alice).post(url, {"action": "pause"}, follow=True)
+    page = sign_in(alice).post(url, {"role": "reviewer"}, follow=True)
     assert "at least one active admin" in page.text
-    assert member_of(alice, project).is_active
+    assert member_of(alice, project).role == Role.ADMIN
 
 
 def test_members_of_other_projects_are_out_of_reach(sign_in, alice, charlie) -> None:
     other = Membership.objects.get(user=charlie)
     url = reverse("labeling-member-change", args=["kitchen", other.pk])
-    assert sign_in(alice).post(url, {"action": "pause"}).status_code == 404
+    assert sign_in(alice).post(url, {"role": "contractor"}).status_code == 404
     other.refresh_from_db()
-    assert other.is_active
+    assert other.role == Role.ADMIN
 
 
 def test_only_admins_see_and_change_people(sign_in, bob, rita, charlie, project, member_of) -> None:

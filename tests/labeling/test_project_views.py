@@ -42,7 +42,7 @@ def test_somebody_without_a_project_is_told_what_to_do(sign_in, db) -> None:
     assert "invited" in sign_in(UserFactory()).get(reverse(LIST)).text
 
 
-def test_a_paused_project_is_gone_from_the_list(sign_in, bob, project) -> None:
+def test_a_project_that_one_was_removed_from_is_gone_from_the_list(sign_in, bob, project) -> None:
     Membership.objects.filter(user=bob).update(is_active=False)
     assert "Kitchen help" not in sign_in(bob).get(reverse(LIST)).text
     assert sign_in(bob).get(reverse("labeling-project-home", args=["kitchen"])).status_code == 404
