@@ -89,12 +89,10 @@ def falling_members(project: Project) -> dict[int, float]:
     window = project.n_qualification or FALLING_WINDOW
     recent: dict[int, list[float]] = {}
     rows = _scored().filter(membership__project=project, membership__role=Role.CONTRACTOR, membership__is_active=True)
-    for member_pk, score in rows.exclude(membership__qualification=Qualification.FAILED).values_list(
-        "membership_id", "score"
-    ):
-        scores = recent.setdefault(member_pk, [])
+    for row in rows.exclude(membership__qualification=Qualification.FAILED):
+        scores = recent.setdefault(row.membership_id, [])
         if len(scores) < window:
-            scores.append(score)
+            scores.append(row.score)
     means = {pk: mean_of(scores) for pk, scores in recent.items() if len(scores) == window}
     return {pk: mean for pk, mean in means.items() if mean < project.qualification_threshold}
 

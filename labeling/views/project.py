@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -50,7 +52,7 @@ def project_home(request: HttpRequest, slug: str) -> HttpResponse:
     own = Submission.objects.filter(project=project, author=user).select_related(
         "review__reviewer", "instruction_version"
     )
-    context = {
+    context: dict[str, Any] = {
         "counts": work_counts(membership),
         "unread": needs_acknowledgement(membership),
         "returned": own.filter(state=SubmissionState.RETURNED).order_by("-pk")[:5],
