@@ -349,3 +349,11 @@ def test_what_one_answered_before_is_no_gold_task_for_one(project, alice, rules,
     project.is_open_writing = False
     project.save()
     assert next_task(membership=member_of(bob, project)) is None
+
+
+def test_nobody_hands_in_for_somebody_elses_copy(project, nora, bob, member_of) -> None:
+    task = next_task(membership=nora)
+    turns = [*task.messages, {"role": "assistant", "content": "Mine."}]
+    with pytest.raises(NotAllowed):
+        submit(task=task, membership=member_of(bob, project), messages=turns, idempotency_key=uuid.uuid4())
+    assert not task.submissions.exists()
