@@ -4,6 +4,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from deployment.queries import targets_of
+from labeling.case_queries import reason_choices
 from labeling.models import Project
 from labeling.states import Reason, Scope
 from training.models import TunedModel
@@ -91,13 +92,36 @@ class RateForm(forms.Form):
 
 
 class ReportForm(forms.Form):
-    reason = forms.ChoiceField(label=_("What is wrong with it?"), choices=Reason.choices, initial=Reason.WRONG)
+    """Why an answer is wrong, in the words of the project."""
+
+    reason = forms.ChoiceField(label=_("What is wrong with it?"), initial=Reason.WRONG)
     comment = forms.CharField(
         label=_("What would have been right? (optional)"),
         required=False,
         max_length=5000,
         widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}),
     )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].choices = reason_choices(project)  # type: ignore[attr-defined]
+
+
+class CaseDraftForm(forms.Form):
+    """Which model is to draft the right answer to a case, and what a reviewer says to it."""
+
+    target = forms.ChoiceField(label=_("Model"))
+    remark = forms.CharField(
+        label=_("What the answer should be like"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}),
+        help_text=_("The model reads the conversation, its wrong output and this remark."),
+    )
+
+    def __init__(self, *args: Any, project: Project, live_name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["target"].choices = target_choices(project, live_name)  # type: ignore[attr-defined]
 
 
 class LogFilterForm(forms.Form):

@@ -234,6 +234,7 @@ def reports_by(membership: Membership) -> "QuerySet[Case]":
     """Return the cases that the person reported in the project, the newest report first."""
     return (
         Case.objects.filter(project_id=membership.project_id, reports__reporter_id=membership.user_id)
+        .select_related("merged_into")
         .annotate(reported_at=Max("reports__created_at"))
         .order_by("-reported_at")
     )

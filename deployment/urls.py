@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from deployment.views import api_key, chat, completion, cycle, health, release
+from deployment.views import api_key, case_draft, chat, completion, cycle, health, release
 
 project_patterns = [
     path("chat/", chat.show, name="deployment-chat-show"),
@@ -10,6 +10,7 @@ project_patterns = [
     path("chat/answers/<str:key>/again/", chat.regenerate, name="deployment-answer-regenerate"),
     path("chat/answers/<str:key>/rate/", completion.rate, name="deployment-answer-rate"),
     path("chat/answers/<str:key>/report/", completion.report, name="deployment-answer-report"),
+    path("cases/<int:pk>/machine-draft/", case_draft.case_draft, name="deployment-case-draft"),
     path("reports/", completion.reports, name="deployment-report-list"),
     path("completions/", completion.log, name="deployment-completion-list"),
     path("completions/<str:key>/", completion.show, name="deployment-completion-show"),

@@ -12,9 +12,7 @@ from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
-from common.models import Transition
 from labeling.models import (
-    Case,
     Draft,
     InstructionVersion,
     Membership,
@@ -25,7 +23,7 @@ from labeling.models import (
     Task,
     User,
 )
-from labeling.states import CaseState, Role, SubmissionState, TaskKind, TaskState
+from labeling.states import Role, SubmissionState, TaskKind, TaskState
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -126,40 +124,6 @@ def search_text(rows: Rows, words: str, *fields: str) -> Rows:
             found |= Q(**{f"{field}_as_text__icontains": spelling})
         rows = rows.filter(found)
     return rows
-
-
-@dataclass(frozen=True)
-class TimelineEntry:
-    """One line of a case's history. `kind`: opened, report, correction or move."""
-
-    at: datetime
-    kind: str
-    who: str = ""
-    text: str = ""
-    row: Any = None
-
-
-def case_timeline(case: Case, membership: Membership) -> list[TimelineEntry]:
-    """Return what happened to a case, oldest first. Others than reviewers see no reports but their own."""
-    reports = case.reports.select_related("reporter")
-    if not membership.is_reviewer:
-        reports = reports.filter(reporter_id=membership.user_id)
-    entries = [TimelineEntry(case.opened_at, "opened", text=case.model_name)]
-    entries += [
-        TimelineEntry(row.created_at, "report", str(row.reporter or row.get_source_display()), row.comment, row)
-        for row in reports
-    ]
-    entries += [
-        TimelineEntry(row.created_at, "correction", str(row.author or ""), row.note, row)
-        for row in case.corrections.select_related("author", "instruction_version")
-    ]
-    labels = dict(CaseState.choices)
-    entries += [
-        TimelineEntry(row.at, "move", row.by_name, row.reason, {"state": row.after, "label": labels.get(row.after)})
-        for row in Transition.objects.of(case)
-        if row.after != CaseState.CORRECTED or row.before == CaseState.IN_TRAINING
-    ]
-    return sorted(entries, key=lambda entry: entry.at)
 
 
 def returned_submission(task: Task, user: User) -> Submission | None:

@@ -17,9 +17,12 @@ case        open ──► claimed ──► corrected ──► in_training ─
               ▲         │  │         ▲              │                      │
               └─────────┘  └─► dismissed            └─► corrected          └──► claimed
               release                          (the job failed)
+
+            dismissed ──► open                        (somebody took the dismissal back)
+            open | claimed | corrected | not_fixed ──► merged ──► open | corrected | not_fixed
 """
 
-from django.db.models import TextChoices
+from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 
@@ -113,15 +116,18 @@ class CaseState(TextChoices):
     FIXED = "fixed", _("Fixed")
     NOT_FIXED = "not_fixed", _("Not fixed")
     DISMISSED = "dismissed", _("Dismissed")
+    MERGED = "merged", _("Merged")
 
 
 CASE_MOVES = {
-    CaseState.OPEN: {CaseState.CLAIMED, CaseState.DISMISSED},
-    CaseState.CLAIMED: {CaseState.OPEN, CaseState.CORRECTED, CaseState.DISMISSED},
-    CaseState.CORRECTED: {CaseState.IN_TRAINING},
+    CaseState.OPEN: {CaseState.CLAIMED, CaseState.DISMISSED, CaseState.MERGED},
+    CaseState.CLAIMED: {CaseState.OPEN, CaseState.CORRECTED, CaseState.DISMISSED, CaseState.MERGED},
+    CaseState.CORRECTED: {CaseState.IN_TRAINING, CaseState.MERGED},
     CaseState.IN_TRAINING: {CaseState.FIXED, CaseState.NOT_FIXED, CaseState.CORRECTED},
-    CaseState.NOT_FIXED: {CaseState.CLAIMED, CaseState.IN_TRAINING},
+    CaseState.NOT_FIXED: {CaseState.CLAIMED, CaseState.IN_TRAINING, CaseState.MERGED},
     CaseState.FIXED: {CaseState.NOT_FIXED},
+    CaseState.DISMISSED: {CaseState.OPEN},
+    CaseState.MERGED: {CaseState.OPEN, CaseState.CORRECTED, CaseState.NOT_FIXED},
 }
 # These wait for a correction.
 CASE_CORRECTABLE = (CaseState.OPEN, CaseState.CLAIMED, CaseState.NOT_FIXED)
@@ -133,6 +139,14 @@ CASE_LIVE = (
     CaseState.IN_TRAINING,
     CaseState.NOT_FIXED,
 )
+# These can be merged with another one. What is being trained now has to come back first.
+CASE_MERGEABLE = (CaseState.OPEN, CaseState.CLAIMED, CaseState.CORRECTED, CaseState.NOT_FIXED)
+
+
+class Severity(IntegerChoices):
+    MINOR = 1, _("Minor")
+    WRONG = 2, _("Wrong")
+    HARMFUL = 3, _("Harmful")
 
 
 class Reason(TextChoices):

@@ -15,7 +15,7 @@ from deployment.actions.release import deploy_model, ensure_deployment
 from deployment.models import Cycle, Deployment, DeploymentChange
 from deployment.queries import cycles_at_work
 from deployment.states import CYCLE_MOVES, CycleState, StopCode
-from labeling.actions.case import return_from_training, start_training
+from labeling.actions.case_training import return_from_training, start_training
 from labeling.models import Case, Project, User
 from labeling.states import CaseState
 from training.actions.dataset import freeze_dataset

@@ -18,7 +18,7 @@ from deployment.actions.errors import (
 from deployment.models import Deployment, DeploymentChange
 from deployment.queries import ASSISTANT, latest_evaluation, settled_cases
 from deployment.states import ChangeKind
-from labeling.actions.case import settle_case, start_training
+from labeling.actions.case_training import settle_case, start_training
 from labeling.models import Project, User
 from labeling.states import CaseState
 from training.actions.catalog import ensure_bundled_base_model

@@ -17,6 +17,7 @@ from deployment.api.answers import completion_key
 from deployment.models import Completion
 from labeling.actions.errors import LabelingError
 from labeling.api import require_key
+from labeling.case_queries import reasons_known
 from labeling.models import ApiKey
 from labeling.states import Reason, Scope, Source
 
@@ -31,7 +32,8 @@ def create(request: HttpRequest) -> JsonResponse:
     completion = _find(key, params.text("completion_id", most=60), params.whole("index", 0, least=0, most=1000) or 0)
     correction = params.text("correction", "", most=MAX_TEXT)
     rating = _rating(params, has_correction=bool(correction.strip()))
-    reason = params.choice("reason", Reason.OTHER if rating < 0 and not correction else Reason.WRONG, Reason.values)
+    usual = Reason.OTHER if rating < 0 and not correction else Reason.WRONG
+    reason = params.choice("reason", usual, sorted(reasons_known(key.project)))
     comment = params.text("comment", "", most=MAX_TEXT)
     try:
         if rating > 0:
@@ -76,7 +78,7 @@ def _rating(params: Params, *, has_correction: bool) -> int:
 
 
 def _show(completion: Completion) -> dict[str, Any]:
-    case = completion.case
+    case = completion.case and completion.case.standing
     return {
         "object": "feedback",
         "completion_id": completion.key,

@@ -60,7 +60,7 @@ def answer_context(membership: Membership, completion: Completion, **extra: Any)
         "is_streaming": completion.state == CompletionState.STREAMING,
         "is_cancelled": completion.state == CompletionState.CANCELLED,
         "is_failed": completion.state == CompletionState.FAILED,
-        "report_form": ReportForm(auto_id=f"id_{completion.key}_%s"),
+        "report_form": ReportForm(auto_id=f"id_{completion.key}_%s", project=membership.project),
         "token": uuid.uuid4(),
         **extra,
     }

@@ -83,7 +83,7 @@ def report(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     """Thumbs down: opens a case or joins one."""
     membership = require_member(request, slug)
     completion = _fetch(membership, key)
-    form = ReportForm(request.POST, auto_id=f"id_{key}_%s")
+    form = ReportForm(request.POST, auto_id=f"id_{key}_%s", project=membership.project)
     if not form.is_valid():
         return _back(request, membership, completion, report_form=form, status=422)
     try:

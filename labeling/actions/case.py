@@ -5,28 +5,49 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from common.checks import Check
 from common.conversations import ConversationError, Message, clean, digest
-from common.states import StaleState, move
+from common.states import move
 from labeling.actions.errors import (
     BadConversation,
+    BadReason,
+    CorrectedMeanwhile,
     DuplicateExample,
     EmptyAnswer,
     HeldByOther,
     NotCorrectable,
     StaleDraft,
     UnchangedText,
+    UneditedDraft,
 )
 from labeling.actions.example import create_example, replace_example
-from labeling.actions.regression_test import ProbeText, clean_checks, clean_probes, write_test
-from labeling.models import Case, Correction, Draft, PreferencePair, Project, RegressionTest, Report, User
+from labeling.actions.regression_test import (
+    ProbeText,
+    add_probes,
+    clean_checks,
+    clean_probes,
+    prompts_merged_into,
+    write_test,
+)
+from labeling.case_queries import case_reasons, family_of, has_live_twin, question_of, reasons_known
+from labeling.models import (
+    Case,
+    CaseKey,
+    Correction,
+    Draft,
+    MachineDraft,
+    PreferencePair,
+    Project,
+    RegressionTest,
+    Report,
+    User,
+)
+from labeling.near import near_keys
 from labeling.queries import current_instructions
-from labeling.states import CASE_LIVE, CASE_MOVES, CaseState, Reason, Source
+from labeling.states import CASE_LIVE, CASE_MOVES, CaseState, Reason, Severity, Source
 
-SEVERITY = {Reason.HARMFUL: 3, Reason.WRONG: 2}
 NO_LEASE: dict[str, Any] = {"leased_by": None, "lease_token": None, "lease_expires_at": None}
 
 
@@ -46,8 +67,9 @@ def report_output(
     """Open a case for a wrong output, or join the live one of the same output to the same prompt.
 
     `messages` is the prompt. A person who reports the same completion again changes their report instead of adding one,
-    whatever has become of its case. A `proposal` is shown to the reviewer and corrects nothing by itself. Raises
-    BadConversation and EmptyAnswer.
+    whatever has become of its case. A report of an output whose case was merged counts for the case that it went into.
+    `reason` is the key of one of the project's reasons. A `proposal` is shown to the reviewer and corrects nothing by
+    itself. Raises BadConversation, EmptyAnswer and BadReason.
     """
     try:
         prompt = clean(list(messages), ends_with="user")
@@ -60,7 +82,9 @@ def report_output(
     except ConversationError as error:
         raise EmptyAnswer from error
     identity = {"project": project, "prompt_hash": digest(prompt), "output_hash": digest(wrong_output)}
-    said = {"reason": Reason(reason), "comment": comment.strip(), "proposal": proposal.strip()}
+    if str(reason) not in reasons_known(project):
+        raise BadReason
+    said = {"reason": str(reason), "comment": comment.strip(), "proposal": proposal.strip()}
     with transaction.atomic():
         case = _reported_before(identity, reporter, completion_key) or _live_case(
             identity, messages=prompt, wrong_output=wrong_output, model_name=model_name, source=Source(source)
@@ -72,10 +96,25 @@ def report_output(
             Report.objects.create(
                 case=case, reporter=reporter, completion_key=completion_key, source=Source(source), **said
             )
-        reasons = case.reports.values_list("reason", flat=True)
-        case.n_reports, case.severity = len(reasons), max(SEVERITY.get(Reason(each), 1) for each in reasons)
-        Case.objects.filter(pk=case.pk).update(n_reports=case.n_reports, severity=case.severity)
+        count_reports(case)
     return case
+
+
+def count_reports(case: Case) -> None:
+    """Set what the case's reports say: how many there are, and its severity where no reviewer has set it.
+
+    A merged case's reports count for the one that it was merged into as well.
+    """
+    severities = {row.key: row.severity for row in case_reasons(case.project)}
+    while True:
+        reasons = list(Report.objects.filter(case_id__in=family_of(case)).values_list("reason", flat=True))
+        case.n_reports = len(reasons)
+        if not case.is_severity_set:
+            case.severity = max((severities.get(each, Severity.MINOR) for each in reasons), default=Severity.MINOR)
+        Case.objects.filter(pk=case.pk).update(n_reports=case.n_reports, severity=case.severity)
+        if case.merged_into_id is None:
+            return
+        case = Case.objects.select_for_update(of=("self",)).select_related("project").get(pk=case.merged_into_id)
 
 
 def _reported_before(identity: dict[str, Any], reporter: User | None, completion_key: str) -> Case | None:
@@ -83,24 +122,45 @@ def _reported_before(identity: dict[str, Any], reporter: User | None, completion
     if not completion_key:
         return None
     known = Report.objects.filter(reporter=reporter, completion_key=completion_key).values("case_id")
-    return Case.objects.select_for_update().filter(**identity, pk__in=known).order_by("-pk").first()
+    case = Case.objects.filter(**identity, pk__in=known).order_by("-pk").first()
+    return lock_with_standing(case) if case else None
 
 
 def _live_case(identity: dict[str, Any], **fields: Any) -> Case:
-    """Return the live case of that identity, locked; open one where there is none.
+    """Return the live case of that identity, or one that was merged into a live one, locked; open one where there is none.
 
     Of two reporters at once one opens it; the other runs into the constraint `case_live_once` and joins. Where the case
     is settled in just that moment, the next turn of the loop opens a new one.
     """
     live = Case.objects.select_for_update().filter(**identity, state__in=CASE_LIVE)
     while True:
-        if case := live.first():
+        if case := live.first() or _merged_case(identity):
             return case
         try:
             with transaction.atomic():
-                return Case.objects.create(**identity, **fields)
+                case = Case.objects.create(**identity, **fields)
+                keys = near_keys(question_of(case))
+                CaseKey.objects.bulk_create([CaseKey(case=case, project=case.project, key=key) for key in keys])
+                return case
         except IntegrityError:
             continue
+
+
+def _merged_case(identity: dict[str, Any]) -> Case | None:
+    merged = Case.objects.filter(**identity, state=CaseState.MERGED).order_by("-pk").first()
+    if merged is None:
+        return None
+    merged = lock_with_standing(merged)
+    return merged if merged.state == CaseState.MERGED and merged.standing.state in CASE_LIVE else None
+
+
+def lock_with_standing(case: Case) -> Case:
+    """Return the case with all that it was merged into, locked by their keys' order, as merges lock theirs."""
+    chain = [case.pk]
+    while parent := Case.objects.filter(pk=chain[-1]).values_list("merged_into", flat=True).first():
+        chain.append(parent)
+    rows = {row.pk: row for row in Case.objects.select_for_update().filter(pk__in=chain).order_by("pk")}
+    return rows[case.pk]
 
 
 def is_free_for(case: Case, by: User | None) -> bool:
@@ -139,13 +199,15 @@ def _claim(row: Case, by: User | None) -> None:
 def take_case(*, project: Project, by: User, after: int = 0) -> Case | None:
     """Claim the first case of the queue that is free, None where nothing waits. A case that the person holds comes first.
 
-    `after` is the key of a case that they just left: it is offered again only when no other waits.
+    Then come those that are assigned to them; what is assigned to somebody else is never handed out. `after` is the key
+    of a case that they just left: it is offered again only when no other waits.
     """
     held = Case.objects.filter(project=project, state=CaseState.CLAIMED, leased_by=by).exclude(pk=after)
-    if mine := held.filter(lease_expires_at__gt=timezone.now()).order_by("pk").first():
-        return mine
-    queue = Case.objects.filter(project=project).to_correct().free_for(by)
-    while case := queue.exclude(pk=after).first() or queue.first():
+    if at_work := held.filter(lease_expires_at__gt=timezone.now()).order_by("pk").first():
+        return at_work
+    queue = Case.objects.filter(project=project).queue_of(by)
+    mine = queue.filter(assignee=by).exclude(pk=after)
+    while case := mine.first() or queue.exclude(pk=after).first() or queue.first():
         try:
             claim_case(case=case, by=by)
         except (HeldByOther, NotCorrectable):
@@ -167,28 +229,38 @@ def release_case(*, case: Case, by: User) -> None:
 
 
 def dismiss_case(*, case: Case, by: User, reason: str = "") -> None:
-    """Say that the output was fine. A later report of it opens a new case. Raises HeldByOther and NotCorrectable."""
+    """Say that the output was fine; `reopen_case` takes it back. A later report of it opens a new case.
+
+    Raises HeldByOther and NotCorrectable.
+    """
     with transaction.atomic():
         row = Case.objects.select_for_update().get(pk=case.pk)
         if not is_free_for(row, by):
             raise HeldByOther
         if row.state not in (CaseState.OPEN, CaseState.CLAIMED):
             raise NotCorrectable(row)
-        move(
-            row,
-            CaseState.DISMISSED,
-            moves=CASE_MOVES,
-            by=by,
-            reason=reason.strip(),
-            settled_at=timezone.now(),
-            **NO_LEASE,
-        )
-        row.drafts.filter(user=by).delete()
+        now = timezone.now()
+        move(row, CaseState.DISMISSED, moves=CASE_MOVES, by=by, reason=reason.strip(), settled_at=now, **NO_LEASE)
         # A case that had been corrected before: its output is fine after all, so nothing may hold it for wrong.
         RegressionTest.objects.filter(case=row).update(is_active=False)
-        PreferencePair.objects.filter(correction__case=row, retracted_at__isnull=True).update(
-            retracted_at=timezone.now()
-        )
+        PreferencePair.objects.filter(correction__case=row, retracted_at__isnull=True).update(retracted_at=now)
+    case.refresh_from_db()
+
+
+def reopen_case(*, case: Case, by: User) -> None:
+    """Take a dismissal back: what it had put out of use is in use again. Raises NotCorrectable.
+
+    A case whose output was reported again since has a successor, which carries on.
+    """
+    with transaction.atomic():
+        row = Case.objects.select_for_update().get(pk=case.pk)
+        if row.state != CaseState.DISMISSED or has_live_twin(row):
+            raise NotCorrectable(row)
+        pairs = PreferencePair.objects.filter(correction__case=row, retracted_at=row.settled_at)
+        restored = list(pairs.values_list("correction_id", flat=True))
+        PreferencePair.objects.filter(correction__in=restored).update(retracted_at=None)
+        RegressionTest.objects.filter(case=row, correction__in=restored).update(is_active=True)
+        move(row, CaseState.OPEN, moves=CASE_MOVES, by=by, settled_at=None)
     case.refresh_from_db()
 
 
@@ -221,15 +293,23 @@ def correct_case(
     note: str = "",
     checks: Iterable[Check] = (),
     probes: Iterable[ProbeText] = (),
+    seen: int | None = None,
+    machine_draft: MachineDraft | None = None,
+    is_confirmed: bool = False,
 ) -> Correction:
     """Overwrite the wrong output: correction, example, preference pair and regression test, in one transaction.
 
     The case is claimed on the way where nobody holds it; `by` None stands for the system, which imports. A probe is a
     paraphrase of the last turn, or a whole prompt. A second correction of the case takes the place of the first: its
     test is replaced, its example and pair are retracted. Where another case has led to exactly this conversation, that
-    example serves both. A probe of another test that is now trained on is held out no longer.
+    example serves both. A probe of another test that is now trained on is held out no longer. The prompts of cases that
+    were merged into this one become probes of it.
 
-    Raises BadConversation (no text), UnchangedText, BadCheck, BadProbe, HeldByOther and NotCorrectable.
+    `seen` is the key of the correction that the person saw as the last one, 0 for none, None for a caller that looks at
+    nothing. `machine_draft` is the draft that the text began as; unchanged, it takes `is_confirmed`.
+
+    Raises BadConversation (no text), UnchangedText, UneditedDraft, BadCheck, BadProbe, HeldByOther, NotCorrectable and
+    CorrectedMeanwhile.
     """
     with transaction.atomic():
         row = Case.objects.select_for_update(of=("self",)).select_related("project").get(pk=case.pk)
@@ -240,13 +320,25 @@ def correct_case(
         text = messages[-1]["content"]
         if text.split() == row.wrong_output.split():
             raise UnchangedText
+        machine_draft, is_edited = _provenance(row, text, machine_draft)
+        if machine_draft is not None and not is_edited and not is_confirmed:
+            raise UneditedDraft
         rules = clean_checks(checks, correction=text)
         prompts = clean_probes(probes, case=row)
+        former = list(row.corrections.order_by("pk"))
+        if seen is not None and seen != (former[-1].pk if former else 0):
+            raise CorrectedMeanwhile(row)
         _claim(row, by)
         instructions = current_instructions(row.project)
-        former = list(row.corrections.all())
         correction = Correction.objects.create(
-            case=row, author=by, instruction_version=instructions, text=text, note=note.strip()
+            case=row,
+            author=by,
+            instruction_version=instructions,
+            text=text,
+            note=note.strip(),
+            machine_draft=machine_draft,
+            drafted_by=machine_draft.model_name if machine_draft else "",
+            is_draft_edited=is_edited,
         )
         for earlier in former:
             replace_example(correction=earlier)
@@ -263,6 +355,7 @@ def correct_case(
             project=row.project, correction=correction, messages=row.messages, chosen=text, rejected=row.wrong_output
         )
         write_test(case=row, correction=correction, checks=rules, probes=prompts)
+        add_probes(test=row.test, prompts=prompts_merged_into(row))
         move(row, CaseState.CORRECTED, moves=CASE_MOVES, by=by, reason=note.strip(), **NO_LEASE)
         if by is not None:
             row.drafts.filter(user=by).delete()
@@ -270,51 +363,11 @@ def correct_case(
     return correction
 
 
-def start_training(*, cases: Iterable[Case]) -> None:
-    """Mark the corrected and the not fixed ones among the cases as in training; the others keep their state."""
-    _move_each(cases, {CaseState.CORRECTED, CaseState.NOT_FIXED}, CaseState.IN_TRAINING)
-
-
-def return_from_training(*, cases: Iterable[Case]) -> None:
-    """Take cases back to corrected after a job that failed or was cancelled."""
-    _move_each(cases, {CaseState.IN_TRAINING}, CaseState.CORRECTED)
-
-
-def _move_each(cases: Iterable[Case], before: set[CaseState], after: CaseState) -> None:
-    with transaction.atomic():
-        for case in cases:
-            if case.state not in before:
-                continue
-            try:
-                move(case, after, moves=CASE_MOVES)
-            except StaleState:  # somebody took it up in between
-                case.refresh_from_db()
-
-
-def settle_case(*, case: Case, is_fixed: bool, model_name: str) -> None:
-    """Say of a case how the deployed model answers it now.
-
-    In training → fixed or not fixed; fixed → not fixed when a later model fails it, and back. A case that is open,
-    claimed, corrected or dismissed keeps its state: what would speak of it has not been trained yet. A fixed case whose
-    output was reported anew keeps it too: the live case of the same output carries on.
-    """
-    with transaction.atomic():
-        row = Case.objects.select_for_update().get(pk=case.pk)
-        verdict = CaseState.FIXED if is_fixed else CaseState.NOT_FIXED
-        tested: dict[str, Any] = {"tested_in": model_name}
-        if row.state == verdict:
-            Case.objects.filter(pk=row.pk).update(**tested)
-        elif row.state in (CaseState.IN_TRAINING, CaseState.FIXED, CaseState.NOT_FIXED):
-            tested |= {"settled_at": timezone.now(), "fixed_in": model_name if is_fixed else ""}
-            if row.state == CaseState.FIXED and _has_live_twin(row):
-                Case.objects.filter(pk=row.pk).update(tested_in=model_name)
-            else:
-                if row.state == CaseState.NOT_FIXED:
-                    move(row, CaseState.IN_TRAINING, moves=CASE_MOVES, reason=model_name)
-                move(row, verdict, moves=CASE_MOVES, reason=model_name, **tested)
-    case.refresh_from_db()
-
-
-def _has_live_twin(case: Case) -> bool:
-    same = Q(project_id=case.project_id, prompt_hash=case.prompt_hash, output_hash=case.output_hash)
-    return Case.objects.filter(same, state__in=CASE_LIVE).exclude(pk=case.pk).exists()
+def _provenance(case: Case, text: str, draft: MachineDraft | None) -> tuple[MachineDraft | None, bool]:
+    """Return the machine's draft behind a text and whether a person changed it. A pasted draft counts as one, named or not."""
+    if draft is not None and draft.case_id != case.pk:
+        draft = None
+    for each in case.machine_drafts.order_by("-pk"):
+        if each.text.split() == text.split():
+            return each, False
+    return draft, draft is not None

@@ -39,6 +39,11 @@ class LabelingError(Exception):
     ├── CommentNeeded          a verdict that has to say why
     ├── AlreadyDecided         somebody else decided first (field `review`, None for a withdrawn submission)
     ├── NotCorrectable         the case is not open for a correction, any more or yet (field `case`)
+    │   └── CorrectedMeanwhile     somebody corrected it after the person had opened it
+    ├── NotMergeable           the two cases cannot become one, or the merge cannot be undone
+    ├── NotAssignable          the person corrects no cases in this project
+    ├── BadReason              a reason that the project does not have, or cannot have
+    ├── UneditedDraft          a machine's draft that is to be accepted as it is, without a confirmation
     └── DuplicateExample       the very same conversation is an example already (field `existing`)
     """
 
@@ -205,6 +210,28 @@ class NotCorrectable(LabelingError):
     def __init__(self, case: "Case") -> None:
         super().__init__()
         self.case = case
+
+
+class CorrectedMeanwhile(NotCorrectable):
+    message = _("Somebody corrected this case after you had opened it. Nothing was overwritten; your text is kept.")
+
+
+class NotMergeable(LabelingError):
+    message = _("These two cases cannot be merged.")
+
+
+class NotAssignable(LabelingError):
+    message = _("Only active reviewers and admins of the project can be assigned to a case.")
+
+
+class BadReason(LabelingError):
+    message = _("This project has no such reason.")
+
+
+class UneditedDraft(LabelingError):
+    message = _(
+        "This is the machine's draft, word for word. Edit it, or confirm that you have read it and that it is right."
+    )
 
 
 class DuplicateExample(LabelingError):

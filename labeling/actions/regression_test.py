@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from common.checks import Check, CheckError, clean_check, passes
 from common.conversations import ConversationError, Message, clean, digest
 from labeling.actions.errors import BadCheck, BadProbe
+from labeling.case_queries import family_of
 from labeling.models import Case, Correction, Example, Probe, RegressionTest
 
 ProbeText = str | Sequence[Message]
@@ -96,3 +97,24 @@ def write_test(*, case: Case, correction: Correction, checks: list[Check], probe
     )
     test.probes.all().delete()
     Probe.objects.bulk_create([Probe(test=test, messages=prompt, prompt_hash=digest(prompt)) for prompt in probes])
+    case.test = test
+
+
+def prompts_merged_into(case: Case) -> list[list[Message]]:
+    """Return the other prompts of the cases that were merged into this one."""
+    merged = Case.objects.filter(pk__in=family_of(case)).exclude(prompt_hash=case.prompt_hash).order_by("pk")
+    return [row.messages for row in merged]
+
+
+def add_probes(*, test: RegressionTest, prompts: Iterable[list[Message]]) -> list[str]:
+    """Hold these prompts out for the test as well; return the hashes of those that are new to it.
+
+    What the project trains on, and the test's own prompt, cannot be a probe and is left out.
+    """
+    by_hash = {digest(prompt): prompt for prompt in prompts}
+    by_hash.pop(digest(test.messages), None)
+    trained = Example.objects.trainable().filter(project_id=test.project_id, prompt_hash__in=by_hash)
+    known = {*trained.values_list("prompt_hash", flat=True), *test.probes.values_list("prompt_hash", flat=True)}
+    new = {key: prompt for key, prompt in by_hash.items() if key not in known}
+    Probe.objects.bulk_create([Probe(test=test, messages=prompt, prompt_hash=key) for key, prompt in new.items()])
+    return list(new)

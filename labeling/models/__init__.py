@@ -1,5 +1,16 @@
 from labeling.models.api_key import ApiKey
-from labeling.models.case import Case, Correction, PreferencePair, Probe, RegressionTest, Report
+from labeling.models.case import (
+    Case,
+    CaseKey,
+    CaseMerge,
+    CaseReason,
+    Correction,
+    MachineDraft,
+    PreferencePair,
+    Probe,
+    RegressionTest,
+    Report,
+)
 from labeling.models.example import Example
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
 from labeling.models.people import Invitation, Membership, Project, User
@@ -10,6 +21,9 @@ __all__ = [
     "Acknowledgement",
     "ApiKey",
     "Case",
+    "CaseKey",
+    "CaseMerge",
+    "CaseReason",
     "Correction",
     "Draft",
     "Example",
@@ -19,6 +33,7 @@ __all__ = [
     "Illustration",
     "InstructionVersion",
     "Invitation",
+    "MachineDraft",
     "Membership",
     "PreferencePair",
     "Probe",

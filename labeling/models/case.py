@@ -1,12 +1,11 @@
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
 from labeling.models.work import Leased
-from labeling.states import CASE_CORRECTABLE, CASE_LIVE, CaseState, Reason, Source
+from labeling.states import CASE_CORRECTABLE, CASE_LIVE, CaseState, Reason, Severity, Source
 
 
 class CaseQuerySet(models.QuerySet["Case"]):
@@ -25,6 +24,10 @@ class CaseQuerySet(models.QuerySet["Case"]):
         """None that another reviewer holds."""
         return self.filter(Q(leased_by__isnull=True) | Q(leased_by=user) | Q(lease_expires_at__lte=timezone.now()))
 
+    def queue_of(self, user: User) -> "CaseQuerySet":
+        """What waits for this person: their own assignments and what is assigned to nobody, none that another holds."""
+        return self.to_correct().free_for(user).filter(Q(assignee__isnull=True) | Q(assignee=user))
+
 
 class Case(Leased):
     """A misbehaviour: one wrong output to one prompt, and all reports of it. `messages` is the prompt."""
@@ -37,7 +40,10 @@ class Case(Leased):
     output_hash = models.CharField(max_length=64)
     model_name = models.CharField(max_length=200, blank=True, help_text="who said it")
     source = models.CharField(max_length=10, choices=Source.choices, default=Source.CHAT)
-    severity = models.PositiveSmallIntegerField(default=1, help_text="3 harmful, 2 wrong, 1 else")
+    severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.MINOR)
+    is_severity_set = models.BooleanField(default=False, help_text="a reviewer set it; reports change it no more")
+    assignee = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="assigned_cases")
+    merged_into = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="merged_cases")
     n_reports = models.PositiveIntegerField(default=0)
     fixed_in = models.CharField(max_length=200, blank=True, help_text="the model that was deployed with the fix")
     tested_in = models.CharField(max_length=200, blank=True, help_text="the deployed model that the state speaks of")
@@ -47,7 +53,10 @@ class Case(Leased):
     objects = CaseQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["project", "state", "severity", "n_reports"], name="case_queue")]
+        indexes = [
+            models.Index(fields=["project", "state", "severity", "n_reports"], name="case_queue"),
+            models.Index(fields=["project", "prompt_hash"], name="case_prompt"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "prompt_hash", "output_hash"],
@@ -60,8 +69,12 @@ class Case(Leased):
         return f"#{self.pk}"
 
     @property
-    def severity_label(self) -> str:
-        return {3: _("Harmful"), 2: _("Wrong")}.get(self.severity, _("Minor"))
+    def standing(self) -> "Case":
+        """The case whose state speaks for this one: itself, or the one that it was merged into."""
+        case = self
+        while case.state == CaseState.MERGED and case.merged_into is not None:
+            case = case.merged_into
+        return case
 
     @property
     def can_be_corrected(self) -> bool:
@@ -69,16 +82,71 @@ class Case(Leased):
         return self.state in CASE_CORRECTABLE
 
 
+class CaseKey(models.Model):
+    """One of the few hashes by which cases with nearly the same prompt find each other (labeling.near)."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="keys")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    key = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "key"], name="case_key")]
+
+
+class CaseMerge(models.Model):
+    """One merging of a case into another, with what it takes to undo it."""
+
+    source = models.ForeignKey(Case, models.CASCADE, related_name="merges")
+    target = models.ForeignKey(Case, models.CASCADE, related_name="merges_into")
+    state_before = models.CharField(max_length=12, choices=CaseState.choices)
+    added_probes = models.JSONField(default=list, help_text="prompt hashes of the probes that the target's test gained")
+    added_checks = models.JSONField(default=list, help_text="checks that the target's test gained")
+    had_active_test = models.BooleanField(default=False, help_text="the source's own test was in the suite")
+    n_corrections = models.PositiveIntegerField(help_text="corrections of the target at that time")
+    by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True)
+
+
+class CaseReason(models.Model):
+    """A reason that a person can give for calling an output wrong. A project without rows has the standard ones."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="case_reasons")
+    key = models.SlugField(max_length=40)
+    label = models.CharField(max_length=60, blank=True, help_text="empty: the standard word of a standard reason")
+    severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.MINOR)
+    is_active = models.BooleanField(default=True)
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="case_reason_once")]
+
+    def __str__(self) -> str:
+        return self.label or str(dict(Reason.choices).get(self.key, self.key))
+
+
 class Report(models.Model):
     """One signal that an output was wrong. `completion_key` names the logged answer, where there is one."""
 
     case = models.ForeignKey(Case, models.CASCADE, related_name="reports")
     reporter = models.ForeignKey(User, models.PROTECT, null=True, related_name="reports")
-    reason = models.CharField(max_length=20, choices=Reason.choices, default=Reason.OTHER)
+    reason = models.CharField(max_length=40, default=Reason.OTHER, help_text="the key of a reason of the project")
     comment = models.TextField(blank=True)
     proposal = models.TextField(blank=True, help_text="the right answer, as the reporter sees it; a reviewer decides")
     source = models.CharField(max_length=10, choices=Source.choices, default=Source.CHAT)
     completion_key = models.CharField(max_length=60, blank=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class MachineDraft(models.Model):
+    """A right answer as a model proposes it, under a reviewer's remark. It corrects nothing by itself."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="machine_drafts")
+    by = models.ForeignKey(User, models.PROTECT, related_name="+", help_text="who asked for it")
+    model_name = models.CharField(max_length=200)
+    remark = models.TextField(blank=True)
+    text = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
 
 
@@ -90,6 +158,9 @@ class Correction(models.Model):
     instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="corrections")
     text = models.TextField()
     note = models.CharField(max_length=500, blank=True, help_text="what was wrong, in a sentence")
+    machine_draft = models.ForeignKey(MachineDraft, models.SET_NULL, null=True, related_name="corrections")
+    drafted_by = models.CharField(max_length=200, blank=True, help_text="the model whose draft the text began as")
+    is_draft_edited = models.BooleanField(default=False, help_text="a person changed the model's draft")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

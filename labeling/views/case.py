@@ -2,71 +2,26 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from common.checks import CheckError, clean_check, passes
 from common.diff import diff
 from common.htmx import render_page
-from common.pagination import paginate
 from labeling.actions.case import claim_case, correct_case, dismiss_case, release_case, save_case_draft, take_case
 from labeling.actions.errors import HeldByOther, LabelingError, NotCorrectable, StaleDraft
 from labeling.actions.regression_test import explain_check
+from labeling.case_queries import case_timeline, case_workers, near_cases, question_of
 from labeling.forms.case import CorrectionForm, DismissForm
-from labeling.models import Case, Correction, Draft, Membership, User
-from labeling.queries import case_timeline, current_instructions, require_member, search_text
-from labeling.states import CASE_CORRECTABLE, CaseState, CheckKind, Role
-
-# The tabs of the list: the name in the address and the states behind it, None for all.
-TABS: dict[str, tuple[str, ...] | None] = {
-    "to-correct": CASE_CORRECTABLE,
-    "corrected": (CaseState.CORRECTED, CaseState.IN_TRAINING),
-    "fixed": (CaseState.FIXED,),
-    "not-fixed": (CaseState.NOT_FIXED,),
-    "dismissed": (CaseState.DISMISSED,),
-    "all": None,
-}
-
-
-@require_GET
-@login_required
-def case_list(request: HttpRequest, slug: str) -> HttpResponse:
-    membership = require_member(request, slug, Role.REVIEWER)
-    rows = Case.objects.visible_to(membership)
-    n_by_state = dict(rows.order_by().values_list("state").annotate(n=Count("pk")))
-    tab = request.GET.get("state", "")
-    tab = tab if tab in TABS else "to-correct"
-    states = TABS[tab]
-    rows = rows.to_correct() if tab == "to-correct" else rows.order_by("-pk")
-    if states is not None:
-        rows = rows.filter(state__in=states)
-    words = request.GET.get("q", "").strip()
-    if words:
-        rows = search_text(rows, words, "messages", "wrong_output")
-    labels = {
-        "to-correct": _("To correct"),
-        "corrected": _("Corrected"),
-        "fixed": _("Fixed"),
-        "not-fixed": _("Not fixed"),
-        "dismissed": _("Dismissed"),
-        "all": _("All"),
-    }
-    tabs = [
-        {"name": name, "label": labels[name], "n": sum(n for state, n in n_by_state.items() if not of or state in of)}
-        for name, of in TABS.items()
-    ]
-    context = {
-        "page": paginate(request, rows.select_related("leased_by")),
-        "tabs": tabs,
-        "tab": tab,
-        "words": words,
-        "n_to_correct": tabs[0]["n"],
-        "n_all": tabs[-1]["n"],
-    }
-    return render_page(request, "labeling/case_list.html", context, fragment="labeling/_case_table.html")
+from labeling.models import Case, Correction, Draft, MachineDraft, Membership, User
+from labeling.queries import current_instructions, require_member
+from labeling.rewording import propose_rewordings
+from labeling.states import CaseState, CheckKind, Role, Severity
 
 
 @require_GET
@@ -86,15 +41,19 @@ def case_next(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 def case_show(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug)
-    case = _find(membership, pk)
-    return render_page(request, "labeling/case_show.html", _page(membership, case))
+    case = find_case(membership, pk)
+    draft = request.GET.get("machine", "")
+    machine = (
+        case.machine_drafts.filter(pk=int(draft)).first() if draft.isdecimal() and membership.is_reviewer else None
+    )
+    return render_page(request, "labeling/case_show.html", case_page(membership, case, machine=machine))
 
 
 @require_POST
 @login_required
 def case_claim(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
-    case = _find(membership, pk)
+    case = find_case(membership, pk)
     try:
         claim_case(case=case, by=membership.user)
     except LabelingError as error:
@@ -108,7 +67,7 @@ def case_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Give the case back; `then=next` goes on to another one."""
     membership = require_member(request, slug, Role.REVIEWER)
     try:
-        release_case(case=_find(membership, pk), by=membership.user)
+        release_case(case=find_case(membership, pk), by=membership.user)
     except LabelingError as error:
         messages.error(request, str(error))
         return redirect("labeling-case-show", slug, pk)
@@ -119,17 +78,17 @@ def case_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_dismiss(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
-    case = _find(membership, pk)
+    case = find_case(membership, pk)
     form = DismissForm(request.POST)
     if not form.is_valid():
-        context = _page(membership, case) | {"dismiss_form": form}
+        context = case_page(membership, case) | {"dismiss_form": form}
         return render_page(request, "labeling/case_show.html", context, status=422)
     try:
         dismiss_case(case=case, by=membership.user, reason=form.cleaned_data["reason"])
     except LabelingError as error:
         messages.error(request, str(error))
         return redirect("labeling-case-show", slug, pk)
-    messages.success(request, _("Case %(case)s is dismissed: the original is fine.") % {"case": case})
+    messages.success(request, _with_undo(request, case, _("Case %(case)s is dismissed: the original is fine.")))
     return _go_on(slug, pk)
 
 
@@ -138,10 +97,12 @@ def case_dismiss(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def case_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Save what is being typed; answer with the diff, the checks tried out, and how the saving went."""
     membership = require_member(request, slug, Role.REVIEWER)
-    case = _find(membership, pk)
+    case = find_case(membership, pk)
     form = CorrectionForm(request.POST)
     form.is_valid()
     content = form.content()
+    if probe := request.POST.get("take", "").strip():  # a proposed probe that is taken
+        content["probes"] = f"{content['probes'].rstrip()}\n{probe}".strip()
     revision = form.cleaned_data.get("revision") or 0
     problem, draft, other = "", None, None
     try:
@@ -166,7 +127,7 @@ def case_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_correct(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
-    case = _find(membership, pk)
+    case = find_case(membership, pk)
     form = CorrectionForm(request.POST)
     status = 422
     if form.is_valid():
@@ -178,6 +139,9 @@ def case_correct(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
                 note=form.cleaned_data["note"],
                 checks=form.check_rows(),
                 probes=form.probe_lines(),
+                seen=form.cleaned_data["seen"],
+                machine_draft=MachineDraft.objects.filter(pk=form.cleaned_data["machine_draft"] or 0).first(),
+                is_confirmed=form.cleaned_data["is_confirmed"],
             )
         except (HeldByOther, NotCorrectable) as error:
             case.refresh_from_db()
@@ -191,13 +155,27 @@ def case_correct(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
                 _("Case %(case)s is corrected: one example, one preference pair, one test.") % {"case": case},
             )
             return _go_on(slug, pk)
-    context = _page(membership, case, form) | {"is_stale": status == 409}
+    context = case_page(membership, case, form)
+    if status == 409:
+        context |= _two_texts(case, form, context["corrections"])
     return render_page(request, "labeling/case_show.html", context, status=status)
 
 
-def _find(membership: Membership, pk: int) -> Case:
-    rows = Case.objects.visible_to(membership).select_related("project", "leased_by")
+def find_case(membership: Membership, pk: int) -> Case:
+    rows = Case.objects.visible_to(membership).select_related("project", "leased_by", "assignee", "merged_into")
     return get_object_or_404(rows, pk=pk)
+
+
+def _with_undo(request: HttpRequest, case: Case, sentence: str) -> str:
+    """Return the sentence with a button that takes the dismissal back."""
+    return format_html(
+        '{} <form method="post" action="{}"><input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<button type="submit" class="link-button" data-key="u">{}</button></form>',
+        sentence % {"case": case},
+        reverse("labeling-case-reopen", args=[case.project.slug, case.pk]),
+        get_token(request),
+        _("Undo"),
+    )
 
 
 def _go_on(slug: str, pk: int) -> HttpResponse:
@@ -210,15 +188,33 @@ def _draft(case: Case, user: User) -> Draft | None:
     return Draft.objects.filter(case=case, user=user).first()
 
 
-def _page(membership: Membership, case: Case, form: CorrectionForm | None = None) -> dict[str, Any]:
-    """What the page of a case shows; the editor where the person holds the case or has just sent one."""
+def _two_texts(case: Case, form: CorrectionForm, corrections: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a late correction is shown: the text that stands, its own, and what differs. It may be sent once more, knowingly."""
+    theirs = corrections[0]["row"].text if corrections else ""
+    mine = form["text"].value() or ""
+    return {
+        "is_stale": True,
+        "is_open_again": case.can_be_corrected,
+        "theirs": theirs,
+        "stale_diff": diff(theirs, mine) if theirs else [],
+    }
+
+
+def case_page(
+    membership: Membership, case: Case, form: CorrectionForm | None = None, machine: MachineDraft | None = None
+) -> dict[str, Any]:
+    """What the page of a case shows; the editor where the person holds the case or has just sent one.
+
+    `machine` is a model's draft that the editor is to open with.
+    """
     user = membership.user
     corrections = list(case.corrections.select_related("author").order_by("-pk"))
     test = getattr(case, "test", None)
     is_held = case.state == CaseState.CLAIMED and case.leased_by_id == user.pk
     draft = _draft(case, user) if membership.is_reviewer else None
     if form is None and is_held:
-        form = CorrectionForm(initial=_start(case, corrections, draft))
+        form = CorrectionForm(initial=_start(case, corrections, draft, machine))
+    is_triaged = membership.is_reviewer and case.can_be_corrected
     context = {
         "case": case,
         "corrections": [
@@ -236,12 +232,33 @@ def _page(membership: Membership, case: Case, form: CorrectionForm | None = None
         "draft": draft,
         "revision": (form["revision"].value() or 0) if form else 0,
         "dismiss_form": DismissForm(),
+        "seen": corrections[0].pk if corrections else 0,
+        "proposals": propose_rewordings(question_of(case)) if form else [],
+        "near": near_cases(case) if membership.is_reviewer else [],
+        "merged": list(case.merged_cases.order_by("pk")) if membership.is_reviewer else [],
+        "severities": Severity.choices,
+        "workers": case_workers(membership.project) if is_triaged else [],
+        "is_triaged": is_triaged,
     }
     return context | (_preview(case, form.content()) if form else {})
 
 
-def _start(case: Case, corrections: list[Correction], draft: Draft | None) -> dict[str, Any]:
-    """Return what the editor opens with: the draft, else the last correction, else the wrong output."""
+def _start(
+    case: Case, corrections: list[Correction], draft: Draft | None, machine: MachineDraft | None
+) -> dict[str, Any]:
+    """Return what the editor opens with: the draft, else the last correction, else the wrong output.
+
+    A machine's draft takes the place of the wrong output, and stands below any text that a person wrote.
+    """
+    start = _own_start(case, corrections, draft)
+    if machine is not None:
+        is_untouched = start["text"].split() == case.wrong_output.split()
+        start["text"] = machine.text if is_untouched else f"{start['text']}\n\n{machine.text}"
+        start["machine_draft"] = machine.pk
+    return start
+
+
+def _own_start(case: Case, corrections: list[Correction], draft: Draft | None) -> dict[str, Any]:
     if draft is not None:
         return {**draft.content, "revision": draft.revision}
     if not corrections:
@@ -272,4 +289,5 @@ def _preview(case: Case, content: dict[str, Any]) -> dict[str, Any]:
                     "on_wrong": passes(rule, case.wrong_output),
                 }
             )
-    return {"diff": diff(case.wrong_output, content["text"]), "tried": tried}
+    n_blind = sum(row.get("on_wrong", False) for row in tried)
+    return {"diff": diff(case.wrong_output, content["text"]), "tried": tried, "n_blind": n_blind}

@@ -64,7 +64,9 @@ def project_home(request: HttpRequest, slug: str) -> HttpResponse:
     if membership.is_reviewer:
         context["n_to_grade"] = n_to_grade(membership)
         context["n_to_review"] = Submission.objects.filter(project=project).reviewable_by(user).count()
-        context["n_cases"] = Case.objects.filter(project=project).to_correct().free_for(user).count()
+        cases = Case.objects.filter(project=project).queue_of(user)
+        context["n_cases"] = cases.count()
+        context["n_assigned"] = cases.filter(assignee=user).count()
     if membership.is_admin:
         context["n_waiting"] = Submission.objects.filter(project=project).waiting().count()
         context["n_people"] = project.memberships.filter(is_active=True).count()

@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
 
 from deployment.actions.demo import create_demo
-from labeling.actions.case import settle_case, start_training
+from labeling.actions.case_training import settle_case, start_training
 from labeling.models import Case, User
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,11 +11,9 @@ from labeling.actions.case import (
     dismiss_case,
     release_case,
     report_output,
-    return_from_training,
-    settle_case,
-    start_training,
     take_case,
 )
+from labeling.actions.case_training import return_from_training, settle_case, start_training
 from labeling.actions.errors import BadConversation, EmptyAnswer, HeldByOther, NotCorrectable
 from labeling.models import Case, Project, Report
 from labeling.states import CASE_LIVE, CaseState, Reason, Source

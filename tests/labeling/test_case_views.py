@@ -2,7 +2,8 @@ import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from labeling.actions.case import claim_case, correct_case, report_output, settle_case, start_training
+from labeling.actions.case import claim_case, correct_case, dismiss_case, report_output
+from labeling.actions.case_training import settle_case, start_training
 from labeling.models import Case, Correction, Draft
 from labeling.states import CaseState, Reason, Source
 from tests.factories import CaseFactory, InstructionVersionFactory, ProjectFactory
@@ -23,7 +24,7 @@ def url(name: str, case: Case | None = None) -> str:
     return reverse(f"labeling-case-{name}", args=["kitchen", case.pk] if case else ["kitchen"])
 
 
-WORK = ["claim", "release", "dismiss", "draft", "correct"]
+WORK = ["claim", "release", "dismiss", "draft", "correct", "severity", "assign", "reopen", "merge", "unmerge"]
 
 
 @pytest.mark.parametrize("name", ["list", "next"])
@@ -83,7 +84,7 @@ class TestList:
             client.get(url("list"))
 
 
-QUERIES_OF_LIST = 7
+QUERIES_OF_LIST = 9
 
 
 class TestNext:
@@ -270,6 +271,40 @@ class TestCorrect:
         assert "It is Canberra." in page
         assert "It is Perth." in page
         assert Correction.objects.get().text == "It is Canberra."
+
+    def test_a_correction_that_was_begun_before_another_one_stands_beside_it(self, case, sign_in, rita, alice) -> None:
+        theirs = correct_case(case=case, text="It is Canbera.", by=alice)
+        start_training(cases=[case])
+        settle_case(case=case, is_fixed=False, model_name="m1")
+        client = sign_in(rita)
+        response = client.post(url("correct", case), {"text": "It is Canberra.", "seen": 0})
+        assert response.status_code == 409
+        page = response.content.decode()
+        assert "<del>Canbera</del><ins>Canberra</ins>" in page
+        assert f'name="seen" value="{theirs.pk}"' in page
+        assert Correction.objects.get() == theirs
+        again = client.post(url("correct", case), {"text": "It is Canberra.", "seen": theirs.pk})
+        assert again.status_code == 302
+
+    def test_of_a_dismissed_case_the_text_is_shown_back(self, case, sign_in, rita, alice) -> None:
+        dismiss_case(case=case, by=alice)
+        response = sign_in(rita).post(url("correct", case), {"text": "It is Perth.", "seen": 0})
+        assert response.status_code == 409
+        assert b"It is Perth." in response.content
+        assert not Correction.objects.exists()
+
+    def test_proposed_probes_wait_to_be_taken(self, case, sign_in, rita) -> None:
+        client = sign_in(rita)
+        client.post(url("claim", case))
+        proposals = client.get(url("show", case)).context["proposals"]
+        assert len(proposals) == 4
+        client.post(url("draft", case), {"text": "It is Canberra.", "probes": "Name it.", "take": proposals[0]})
+        assert Draft.objects.get().content["probes"] == f"Name it.\n{proposals[0]}"
+
+    def test_a_check_that_does_not_tell_the_two_apart_is_pointed_out(self, case, sign_in, rita) -> None:
+        data = {"text": "It is Canberra.", "check_kind": ["contains", "contains"], "check_value": ["It", "Canberra"]}
+        page = sign_in(rita).post(url("draft", case), data, **HTMX).content.decode()
+        assert "1 check passes on the wrong output too" in page
 
 
 class TestLeave:

@@ -2,7 +2,8 @@ import pytest
 
 from common.conversations import digest
 from common.models import Transition
-from labeling.actions.case import claim_case, correct_case, settle_case, start_training
+from labeling.actions.case import claim_case, correct_case
+from labeling.actions.case_training import settle_case, start_training
 from labeling.actions.errors import (
     BadCheck,
     BadConversation,
