@@ -103,7 +103,8 @@ def main() -> None:
             left_out.append("the suite on PostgreSQL")
         else:
             url = servers.enter_context(postgresql())
-            fast = ("-n", "2", "-m", f"not ({SLOW})", *arguments)
+            # nothing in tests/ml knows of a database
+            fast = ("-n", "2", "-m", f"not ({SLOW})", "--ignore=tests/ml", *arguments)
             runs.append(run_pytest("The same on PostgreSQL", *fast, DATABASE_URL=url))
         extra = {}
         if "postgresql" not in missing and "redis-server" not in missing:
