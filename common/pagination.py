@@ -7,6 +7,6 @@ from django.http import HttpRequest
 PAGE_SIZE = 50
 
 
-def paginate(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE) -> "Page[Any]":
+def paginate(request: HttpRequest, rows: "QuerySet[Any] | list[Any]", *, size: int = PAGE_SIZE) -> "Page[Any]":
     """Return the page that `?page=` names; nonsense gives the first, too far gives the last."""
     return Paginator(rows, size).get_page(request.GET.get("page"))

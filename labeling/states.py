@@ -35,6 +35,11 @@ class Role(TextChoices):
 ROLE_RANK = {Role.CONTRACTOR: 0, Role.REVIEWER: 1, Role.ADMIN: 2}
 
 
+class RateUnit(TextChoices):
+    PIECE = "piece", _("per accepted piece")
+    HOUR = "hour", _("per active hour")
+
+
 class TaskKind(TextChoices):
     ANSWER = "answer", _("Answer a prompt")
     WRITE = "write", _("Write a prompt and its ideal response")

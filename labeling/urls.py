@@ -1,6 +1,7 @@
 from django.urls import path
 
 from labeling.views import (
+    audit,
     case,
     case_list,
     case_triage,
@@ -10,6 +11,7 @@ from labeling.views import (
     gold,
     grade,
     instructions,
+    member,
     people,
     project,
     queue,
@@ -34,9 +36,18 @@ urlpatterns = [
     path("join/<str:token>/", people.invitation_accept, name="labeling-invitation-accept"),
     path(f"{_PROJECT}people/", people.people_list, name="labeling-people-list"),
     path(f"{_PROJECT}people/invite/", people.invitation_create, name="labeling-invitation-create"),
-    path(f"{_PROJECT}people/<int:pk>/", people.member_change, name="labeling-member-change"),
+    path(f"{_PROJECT}people/weeks.csv", people.people_export, name="labeling-people-export"),
+    path(f"{_PROJECT}people/<int:pk>/", member.member_show, name="labeling-member-show"),
+    path(f"{_PROJECT}people/<int:pk>/change/", member.member_change, name="labeling-member-change"),
+    path(f"{_PROJECT}people/<int:pk>/rate/", member.rate_set, name="labeling-rate-set"),
+    path(f"{_PROJECT}people/<int:pk>/languages/", member.languages_set, name="labeling-languages-set"),
+    path(f"{_PROJECT}people/<int:pk>/remove/", member.member_remove, name="labeling-member-remove"),
     path(f"{_PROJECT}people/<int:pk>/standing/", standing.member_standing, name="labeling-member-standing"),
     path(f"{_PROJECT}invitations/<int:pk>/revoke/", people.invitation_revoke, name="labeling-invitation-revoke"),
+    # audit
+    path(f"{_PROJECT}audit/", audit.audit_list, name="labeling-audit-list"),
+    path(f"{_PROJECT}audit/decisions.csv", audit.audit_export, {"ending": "csv"}, name="labeling-audit-csv"),
+    path(f"{_PROJECT}audit/decisions.jsonl", audit.audit_export, {"ending": "jsonl"}, name="labeling-audit-jsonl"),
     # instructions
     path(f"{_PROJECT}instructions/", instructions.instructions_show, name="labeling-instructions-show"),
     path(f"{_PROJECT}instructions/publish/", instructions.instructions_publish, name="labeling-instructions-publish"),

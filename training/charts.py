@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
+from math import ceil
+
+from common.charts import Tick, ticks
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 44
 MAX_POINTS = 240
-
-
-@dataclass(frozen=True)
-class Tick:
-    at: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -60,18 +56,6 @@ def line_chart(series: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> C
         x_ticks=[Tick(place(value, 0)[0], f"{value:g}") for value in x_values],
         y_ticks=[Tick(place(0, value)[1], f"{value:g}") for value in y_values],
     )
-
-
-def ticks(highest: float, *, is_whole: bool = False) -> list[float]:
-    """Return 0 and round steps up to at least `highest`: at most six of them."""
-    if highest <= 0:
-        return [0, 1]
-    rough = highest / 5
-    magnitude = 10 ** floor(log10(rough))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= rough * (1 - 1e-9))
-    if is_whole:
-        step = max(1, ceil(step))
-    return [round(index * step, 10) for index in range(ceil(highest / step - 1e-9) + 1)]
 
 
 def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from common.states import move
+from common.states import move, record
 from deployment import tasks
 from deployment.actions.errors import AlreadyLive, CycleAtWork, CycleEnded, ModelNotLoadable, ReleaseConflict
 from deployment.actions.release import deploy_model, ensure_deployment
@@ -36,6 +36,7 @@ def start_cycle(*, project: Project, by: User | None = None) -> Cycle:
     try:
         with transaction.atomic():
             cycle = Cycle.objects.create(project=project, number=number, started_by=by)
+            record(cycle, what="cycle", after=f"cycle {number}", by=by)
             transaction.on_commit(lambda: tasks.advance.delay(cycle.pk))
     except IntegrityError as error:
         other = cycles_at_work(project).first()

@@ -5,6 +5,7 @@ import contextlib
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from common.states import record
 from deployment import engine
 from deployment.actions.errors import (
     AlreadyLive,
@@ -119,6 +120,15 @@ def _switch(
     if not rows.update(live_model=model):
         raise ReleaseConflict(_("Somebody else changed the deployment first. Look at it again, then decide."))
     deployment.live_model = model
+    is_override = kind == ChangeKind.DEPLOY and not (evaluation and passes(evaluation))
+    record(
+        deployment,
+        what="live model, gate overridden" if is_override else "live model",
+        before=before.name if before else "base model",
+        after=model.name if model else "base model",
+        by=by,
+        reason=reason.strip(),
+    )
     return DeploymentChange.objects.create(
         deployment=deployment,
         kind=kind,
@@ -137,10 +147,11 @@ def _settle(model: TunedModel, evaluation: Evaluation) -> None:
         settle_case(case=case, is_fixed=is_fixed, model_name=model.name)
 
 
-def retire_model(*, model: TunedModel) -> None:
+def retire_model(*, model: TunedModel, by: User | None = None) -> None:
     """Delete a model that no deployment answers with. Raises ModelIsLive, and ModelInUse while a job trains from it."""
     with transaction.atomic():
         deployments = Deployment.objects.select_for_update(of=("self",)).filter(project_id=model.project_id)
         if any(deployment.live_model_id == model.pk for deployment in deployments):
             raise ModelIsLive(_("A deployment answers with this model. Deploy another one first."))
         delete_model(model=model)
+        record(model, what="model", before=model.name, after="deleted", by=by)

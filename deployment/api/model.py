@@ -41,7 +41,7 @@ def delete(request: HttpRequest, name: str) -> JsonResponse:
             raise WireError(f"The model '{name}' is not a fine-tuned one and stays.", param="model")
         raise _unknown(name)
     try:
-        retire_model(model=model)
+        retire_model(model=model, by=key.user)
     except (ModelIsLive, ModelInUse) as error:
         raise WireError(str(error), param="model", code="model_in_use") from error
     return JsonResponse({"id": name, "object": "model", "deleted": True})

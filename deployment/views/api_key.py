@@ -55,7 +55,7 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
 def revoke(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     key = get_object_or_404(ApiKey.objects.visible_to(membership), pk=pk)
-    revoke_key(key=key)
+    revoke_key(key=key, by=membership.user)
     messages.success(request, _("The key “%(name)s” no longer works.") % {"name": key.name})
     return redirect("deployment-key-list", slug)
 

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from common.states import record
 from labeling.models import ApiKey, Project, User
 from labeling.models.api_key import hash_key
 from labeling.states import Scope
@@ -16,6 +17,7 @@ PREFIX = "sk-emend-"
 USE_GRAIN = timedelta(minutes=1)  # a use is written down at most once a minute
 
 
+@transaction.atomic
 def create_key(
     *,
     project: Project,
@@ -40,6 +42,7 @@ def create_key(
         expires_at=expires_at,
         requests_per_minute=requests_per_minute,
     )
+    record(row, what="API key", after=f"{name}: {', '.join(row.scopes)}", by=user)
     return row, text
 
 
@@ -56,7 +59,8 @@ def find_key(*, text: str) -> ApiKey | None:
 
 
 @transaction.atomic
-def revoke_key(*, key: ApiKey) -> None:
+def revoke_key(*, key: ApiKey, by: User | None = None) -> None:
     """End the key at once, for good; a second time changes nothing."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    if ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+        record(key, what="API key", before=key.name, after="revoked", by=by)
     key.refresh_from_db()

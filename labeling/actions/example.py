@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from common.conversations import Message, digest
-from common.models import Transition
+from common.states import record
 from labeling.actions.errors import CommentNeeded, DuplicateExample, NotAllowed
 from labeling.models import (
     Correction,
@@ -81,16 +81,7 @@ def retract_example(*, example: Example, by: User, reason: str) -> None:
             retracted_at=timezone.now()
         )
         RegressionTest.objects.filter(twins, project_id=example.project_id).update(is_active=False)
-        Transition.objects.create(
-            subject_type=Example._meta.label_lower,
-            subject_pk=str(example.pk),
-            project_pk=example.project_id,
-            before="accepted",
-            after="retracted",
-            by_pk=by.pk,
-            by_name=str(by),
-            reason=reason.strip(),
-        )
+        record(example, before="accepted", after="retracted", by=by, reason=reason.strip())
     example.refresh_from_db()
 
 

@@ -1,5 +1,6 @@
 from django.db import transaction
 
+from common.states import record
 from labeling.actions.errors import MissingChangeNote, StaleInstructions, UnchangedInstructions
 from labeling.models import Acknowledgement, InstructionVersion, Project, User
 from labeling.queries import current_instructions
@@ -29,6 +30,14 @@ def publish_instructions(
         text=text,
         change_note=change_note.strip(),
         published_by=by,
+    )
+    record(
+        version,
+        what="instructions",
+        before=f"v{current.number}" if current else "",
+        after=f"v{version.number}",
+        by=by,
+        reason=version.change_note,
     )
     if by is not None:
         acknowledge(version=version, user=by)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,13 +31,18 @@ def invite(*, project: Project, role: Role | str, by: User, email: str = "") -> 
     With `email`, only a person of that address can use it. Raises AlreadyMember when that person is in the project.
     """
     email = email.strip().lower()
-    if email and project.memberships.filter(user__email=email).exists():
+    if (
+        email
+        and project.memberships.filter(user__email=email).exclude(is_active=False, paused_at__isnull=True).exists()
+    ):
         raise AlreadyMember
     token = secrets.token_urlsafe(32)
     expires_at = timezone.now() + timedelta(days=INVITATION_DAYS)
-    invitation = Invitation.objects.create(
-        project=project, role=role, email=email, token_hash=_hash(token), created_by=by, expires_at=expires_at
-    )
+    with transaction.atomic():
+        invitation = Invitation.objects.create(
+            project=project, role=role, email=email, token_hash=_hash(token), created_by=by, expires_at=expires_at
+        )
+        record(invitation, what="invitation", after=f"{Role(role).value} {email}".strip(), by=by)
     return invitation, token
 
 
@@ -67,7 +73,7 @@ def find_invitation(*, token: str) -> Invitation:
 
 
 def join(*, token: str, user: User) -> Membership:
-    """Make the person a member by their invitation, which is used up.
+    """Make the person a member by their invitation, which is used up. A removed person gets their place and work back.
 
     Raises InvitationError, AlreadyMember, and NotAllowed for somebody who was paused in this project.
     """
@@ -88,8 +94,12 @@ def join(*, token: str, user: User) -> Membership:
         )
         if not is_new and membership.is_active:
             raise AlreadyMember(_("You are in this project already."))
-        if not is_new:
+        if not is_new and membership.is_paused:
             raise NotAllowed(_("Your access to this project is paused. Ask one of its admins."))
+        if not is_new:
+            membership.role, membership.is_active = invitation.role, True
+            membership.save(update_fields=["role", "is_active"])
+        record(membership, what="membership", before="" if is_new else "removed", after=membership.role, by=user)
     return membership
 
 
@@ -109,11 +119,13 @@ def join_as_new_person(*, token: str, email: str, name: str, password: str) -> M
         ) from None
 
 
-def revoke_invitation(*, invitation: Invitation) -> None:
+@transaction.atomic
+def revoke_invitation(*, invitation: Invitation, by: User | None = None) -> None:
     """Make the link worthless. Raises InvitationError("used") when somebody was faster."""
     rows = Invitation.objects.filter(pk=invitation.pk, accepted_at__isnull=True)
     if not rows.update(revoked_at=timezone.now()):
         raise InvitationError("used")
+    record(invitation, what="invitation", before="open", after="withdrawn", by=by)
 
 
 def _lock_admins(membership: Membership) -> None:
@@ -125,12 +137,15 @@ def _lock_admins(membership: Membership) -> None:
 
 
 @transaction.atomic
-def change_role(*, membership: Membership, role: Role | str) -> None:
+def change_role(*, membership: Membership, role: Role | str, by: User | None = None) -> None:
     """Give a member another role. Raises LastAdmin."""
-    if Role(role) is not Role.ADMIN and membership.role == Role.ADMIN and membership.is_active:
+    before = membership.role
+    if Role(role) is not Role.ADMIN and before == Role.ADMIN and membership.is_active:
         _lock_admins(membership)
     membership.role = Role(role)
     membership.save(update_fields=["role"])
+    if before != membership.role:
+        record(membership, what="role", before=before, after=membership.role, by=by)
 
 
 @transaction.atomic
@@ -151,6 +166,23 @@ def pause_member(*, membership: Membership, by: User | None, reason: str) -> Non
         raise NotAllowed(_("This person is not active."))
     membership.is_active, membership.paused_at, membership.pause_reason = False, now, reason
     record(membership, what="standing", before="active", after="paused", by=by, reason=reason)
+    release_all(membership=membership)
+
+
+@transaction.atomic
+def remove_member(*, membership: Membership, by: User | None, reason: str = "") -> None:
+    """Take a person out of the project. Their work stays; a new invitation lets them in again.
+
+    Raises LastAdmin, and NotAllowed for somebody who is out already.
+    """
+    if membership.role == Role.ADMIN and membership.is_active:
+        _lock_admins(membership)
+    before = "active" if membership.is_active else "paused"
+    rows = Membership.objects.filter(Q(is_active=True) | Q(paused_at__isnull=False), pk=membership.pk)
+    if not rows.update(is_active=False, paused_at=None, pause_reason=""):
+        raise NotAllowed(_("This person is removed already."))
+    membership.is_active, membership.paused_at, membership.pause_reason = False, None, ""
+    record(membership, what="standing", before=before, after="removed", by=by, reason=reason.strip())
     release_all(membership=membership)
 
 

@@ -51,7 +51,23 @@ class ProjectEditForm(forms.ModelForm):
         share = self.cleaned_data["double_share"]
         return self.instance.double_share if share is None else share
 
+    idle_minutes = forms.IntegerField(
+        label=_("longest pause that counts as work, in minutes"),
+        min_value=1,
+        max_value=60,
+        required=False,
+        help_text=_(
+            "Active time is summed up from signs of work; of a longer pause between two of them only this much counts."
+        ),
+    )
+
+    def clean_idle_minutes(self) -> int:
+        return self.cleaned_data["idle_minutes"] or self.instance.idle_minutes
+
     class Meta:
         model = Project
-        fields = ["name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"]
+        fields = [
+            *("name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"),
+            *("currency", "idle_minutes"),
+        ]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}

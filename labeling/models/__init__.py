@@ -13,12 +13,14 @@ from labeling.models.case import (
 )
 from labeling.models.example import Example
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
+from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
 from labeling.models.work import Draft, Review, Skip, Submission, Task
 
 __all__ = [
     "Acknowledgement",
+    "ActiveTime",
     "ApiKey",
     "Case",
     "CaseKey",
@@ -38,6 +40,7 @@ __all__ = [
     "PreferencePair",
     "Probe",
     "Project",
+    "Rate",
     "RegressionTest",
     "Report",
     "Review",

@@ -1,6 +1,7 @@
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -78,6 +79,14 @@ class Project(models.Model):
     n_graders = models.PositiveSmallIntegerField(_("reviewers who grade each answer"), default=1)
     gold_percent = models.PositiveSmallIntegerField(_("gold tasks among ordinary work, in percent"), default=0)
     pauses_below_threshold = models.BooleanField(_("pause who falls below the score later"), default=False)
+    # people's time and pay
+    currency = models.CharField(
+        _("currency of the rates"),
+        max_length=3,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z]{3}$", _("Three capital letters, as EUR, USD or CNY."))],
+    )
+    idle_minutes = models.PositiveSmallIntegerField(_("longest pause that counts as work, in minutes"), default=2)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -100,6 +109,7 @@ class Membership(models.Model):
     pause_reason = models.CharField(max_length=500, blank=True)
     qualification = models.CharField(max_length=12, choices=Qualification.choices, default=Qualification.NOT_NEEDED)
     qualification_attempt = models.PositiveSmallIntegerField(default=0, help_text="the attempt begun last, 0 for none")
+    languages = models.JSONField(default=list, blank=True, help_text="codes of the languages that the person works in")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -121,6 +131,10 @@ class Membership(models.Model):
     @property
     def is_paused(self) -> bool:
         return not self.is_active and self.paused_at is not None
+
+    @property
+    def is_removed(self) -> bool:
+        return not self.is_active and self.paused_at is None
 
     @property
     def is_reviewer(self) -> bool:

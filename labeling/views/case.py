@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from common.checks import CheckError, clean_check, passes
 from common.diff import diff
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.case import claim_case, correct_case, dismiss_case, release_case, save_case_draft, take_case
 from labeling.actions.errors import HeldByOther, LabelingError, NotCorrectable, StaleDraft
 from labeling.actions.regression_test import explain_check
@@ -53,6 +54,7 @@ def case_show(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_claim(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     try:
         claim_case(case=case, by=membership.user)
@@ -78,6 +80,7 @@ def case_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_dismiss(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     form = DismissForm(request.POST)
     if not form.is_valid():
@@ -97,6 +100,7 @@ def case_dismiss(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def case_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Save what is being typed; answer with the diff, the checks tried out, and how the saving went."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     form = CorrectionForm(request.POST)
     form.is_valid()
@@ -127,6 +131,7 @@ def case_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_correct(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     form = CorrectionForm(request.POST)
     status = 422

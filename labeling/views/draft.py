@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.draft import discard_draft, switch_instructions
 from labeling.actions.errors import HeldByOther, LeaseLost, NotAllowed
 from labeling.actions.lease import renew_lease
@@ -24,6 +25,7 @@ from labeling.views.desk import desk, find_task, save, saved_page
 def draft_save(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Keep what is typed; `action` may add an exchange to it, take one away or move one."""
     membership = require_member(request, slug, allows_paused=True)
+    record_activity(membership=membership)
     form = ConversationForm(request.POST, task=find_task(membership, pk))
     form.rearrange(request.POST.get("action", ""))
     return save(request, membership, form) or saved_page(request, membership, form, is_saved=True)
@@ -76,6 +78,7 @@ def draft_discard(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def lease_extend(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """The person is at work: renew their lease. 409 when the task is not theirs any more; the words stay."""
     membership = require_member(request, slug, allows_paused=True)
+    record_activity(membership=membership)
     task = find_task(membership, pk)
     try:
         task = renew_lease(task=task, membership=membership)

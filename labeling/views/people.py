@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from smtplib import SMTPException
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -12,10 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from common.exports import csv_chunks, download
 from common.htmx import render_page
+from common.pagination import paginate
 from labeling.actions.errors import AlreadyMember, InvitationError, LabelingError
 from labeling.actions.people import (
-    change_role,
     find_invitation,
     invite,
     join,
@@ -23,27 +25,54 @@ from labeling.actions.people import (
     mail_invitation,
     revoke_invitation,
 )
-from labeling.forms.people import InviteForm, JoinForm, RoleForm
+from labeling.figures import WEEK_COLUMNS, Person, people, people_weeks
+from labeling.forms.people import InviteForm, JoinForm, PeopleForm
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.queries_gold import falling_members
-from labeling.states import Role
+from labeling.states import ROLE_RANK, Role
 
 LINK_KEY = "invitation_link"
+
+
+N_WEEKS = 8
 
 
 def _people_page(request: HttpRequest, membership: Membership, form: InviteForm, status: int = 200) -> HttpResponse:
     project = membership.project
     invitations = project.invitations.filter(accepted_at__isnull=True, revoked_at__isnull=True)
+    filters = PeopleForm(request.GET)
+    lines = people(project, list(filters.apply(project.memberships.select_related("user"))), n_weeks=N_WEEKS)
+    sort, is_down = filters.sorting()
+    lines.sort(key=SORTS[sort], reverse=is_down)
     context = {
         "form": form,
-        "members": project.memberships.select_related("user").order_by("-is_active", "user__name", "user__email"),
+        "filters": filters,
+        "page": paginate(request, lines),
+        "columns": [
+            {"label": label, "is_sorted": key == sort, "next": f"-{key}" if key == filters.sorted_by else key}
+            for key, label in PeopleForm.columns()
+        ],
+        "is_down": is_down,
+        "n_weeks": N_WEEKS,
         "invitations": invitations.select_related("created_by").order_by("-pk"),
-        "roles": Role.choices,
         "falling": falling_members(project),
         "link": request.session.pop(LINK_KEY, None),
     }
-    return render_page(request, "labeling/people_list.html", context, status=status)
+    return render_page(
+        request, "labeling/people_list.html", context, fragment="labeling/_people_table.html", status=status
+    )
+
+
+# How a column of the list sorts; people without a figure come first.
+SORTS: dict[str, Callable[[Person], Any]] = {
+    "name": lambda person: str(person.membership.user).casefold(),
+    "role": lambda person: ROLE_RANK[Role(person.membership.role)],
+    "desk": lambda person: (person.n_held, person.n_waiting),
+    "weekly": lambda person: person.per_week,
+    "acceptance": lambda person: -1 if person.figures.acceptance is None else person.figures.acceptance,
+    "active": lambda person: person.figures.active_ms,
+}
 
 
 @require_GET
@@ -87,33 +116,23 @@ def invitation_revoke(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     invitation = get_object_or_404(membership.project.invitations, pk=pk)
     try:
-        revoke_invitation(invitation=invitation)
+        revoke_invitation(invitation=invitation, by=membership.user)
         messages.success(request, _("The invitation is withdrawn; its link no longer works."))
     except InvitationError as error:
         messages.error(request, str(error))
     return redirect("labeling-people-list", slug=slug)
 
 
-@require_POST
+@require_GET
 @login_required
-def member_change(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Give a member another role."""
+def people_export(request: HttpRequest, slug: str) -> StreamingHttpResponse:
+    """A line per person and week, for the last `weeks`, eight by default, 104 at most."""
     membership = require_member(request, slug, Role.ADMIN)
-    member = get_object_or_404(membership.project.memberships.select_related("user"), pk=pk)
-    try:
-        messages.success(request, _change(request.POST, member))
-    except LabelingError as error:
-        messages.error(request, str(error))
-    return redirect("labeling-people-list", slug=slug)
-
-
-def _change(data: Any, member: Membership) -> str:
-    """Do what the form says and return what was done, for the person at the screen."""
-    form = RoleForm(data)
-    if not form.is_valid():
-        raise LabelingError(_("There is no such role."))
-    change_role(membership=member, role=form.cleaned_data["role"])
-    return _("%(name)s is now: %(role)s.") % {"name": member.user, "role": member.get_role_display()}
+    wanted = request.GET.get("weeks", "")
+    n_weeks = min(104, max(1, int(wanted))) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 4 else N_WEEKS
+    members = membership.project.memberships.order_by("user__name", "user__email", "pk")
+    lines = people_weeks(membership.project, members, n_weeks=n_weeks)
+    return download(csv_chunks(WEEK_COLUMNS, lines), name=f"{slug}-people.csv")
 
 
 @require_http_methods(["GET", "POST"])

@@ -80,7 +80,7 @@ def project_edit(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     form = ProjectEditForm(request.POST or None, instance=Project.objects.get(pk=membership.project_id))
     if form.is_valid():
-        update_project(project=membership.project, **form.cleaned_data)
+        update_project(project=membership.project, by=membership.user, **form.cleaned_data)
         messages.success(request, _("The settings are saved."))
         return redirect("labeling-project-edit", slug=slug)
     status = 422 if request.method == "POST" else 200

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from common.diff import diff_turns
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.errors import AlreadyDecided, DuplicateExample, HeldByOther, LabelingError
 from labeling.actions.review import release_submission, review_submission, take_submission, take_this_submission
 from labeling.forms.review import DecisionForm
@@ -45,6 +46,7 @@ def review_show(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _decide(request: HttpRequest, membership: Membership, submission: Submission) -> HttpResponse:
+    record_activity(membership=membership)
     form = DecisionForm(request.POST, submission=submission)
     problem: dict[str, Any] = {}
     status = 422
@@ -78,6 +80,7 @@ def _decide(request: HttpRequest, membership: Membership, submission: Submission
 def review_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Give the submission back to the queue and go on to the next."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     release_submission(submission=_find(membership, pk), by=membership.user)
     return _go_on(slug, pk)
 
@@ -87,6 +90,7 @@ def review_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def review_diff(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Compare the conversation as it is being edited with what was handed in."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     submission = _find(membership, pk)
     form = DecisionForm(request.POST, submission=submission)
     changed = [turn for turn in diff_turns(submission.messages, form.edited()) if turn.is_changed]

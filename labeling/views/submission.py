@@ -17,10 +17,12 @@ from common.states import StateError
 from labeling.actions.draft import begin_revision
 from labeling.actions.errors import NotAllowed
 from labeling.actions.submission import withdraw
+from labeling.figures import people
 from labeling.models import Draft, Membership, Submission
 from labeling.queries import require_member, work_counts
 from labeling.states import SubmissionState
 
+N_WEEKS = 8
 TABS = (
     ("returned", SubmissionState.RETURNED.label),
     ("draft", gettext_lazy("Drafts")),
@@ -45,7 +47,11 @@ def submission_list(request: HttpRequest, slug: str) -> HttpResponse:
     else:
         own = Submission.objects.filter(project=membership.project, author=membership.user, state=state)
         rows = own.select_related("task", "review__reviewer", "instruction_version").order_by("-pk")
+    (person,) = people(membership.project, [membership], n_weeks=N_WEEKS)
     context = {
+        "weeks": person.weeks[::-1],
+        "this_week": person.weeks[-1],
+        "rate": person.rate,
         "page": paginate(request, rows, size=20),
         "state": state,
         "tabs": [(key, label, counts[key]) for key, label in TABS],

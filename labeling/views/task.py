@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.draft import save_draft
 from labeling.actions.errors import LabelingError, LeaseLost, MustAcknowledge, NotAllowed, NotQualified, StaleDraft
 from labeling.actions.submission import submit
@@ -64,6 +65,7 @@ def task_write(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Hand in and show the next task; to a page that only asks whether the text has arrived (`then=stay`), 204."""
     membership = require_member(request, slug, allows_paused=True)
+    record_activity(membership=membership)
     task = find_task(membership, pk)
     form = ConversationForm(request.POST, task=task)
     more, status = {"is_saved": False}, 422
@@ -130,6 +132,7 @@ def _keep_refused(membership: Membership, form: ConversationForm) -> bool:
 def task_release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Keep what is written; then give the task back and go home, or with `action` skip ask why."""
     membership = require_member(request, slug)
+    record_activity(membership=membership)
     task = find_task(membership, pk)
     form = ConversationForm(request.POST, task=task)
     if form.has_text:

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from common.models import Transition
 from labeling.actions.errors import AlreadyMember, InvitationError, LastAdmin, NotAllowed
 from labeling.actions.people import (
     change_role,
@@ -11,13 +12,14 @@ from labeling.actions.people import (
     join,
     join_as_new_person,
     pause_member,
+    remove_member,
     resume_member,
     revoke_invitation,
 )
 from labeling.actions.task import next_task
 from labeling.models import Invitation, Membership, User
 from labeling.states import Role, TaskState
-from tests.factories import MembershipFactory, TaskFactory
+from tests.factories import MembershipFactory, SubmissionFactory, TaskFactory
 
 PASSWORD = "correct horse battery"
 
@@ -126,3 +128,23 @@ def test_pausing_gives_the_tasks_back_and_resuming_keeps_the_role(project, alice
     assert (task.state, task.leased_by) == (TaskState.OPEN, None)
     resume_member(membership=membership, by=alice)
     assert Membership.objects.get(pk=membership.pk).is_active
+
+
+def test_a_removed_person_keeps_the_work_and_comes_back_by_invitation(project, alice, bob, member_of) -> None:
+    work = SubmissionFactory(project=project, author=bob)
+    remove_member(membership=member_of(bob, project), by=alice, reason="Left.")
+    assert member_of(bob, project).is_removed
+    assert project.submissions.get() == work
+    _, token = invite(project=project, role=Role.REVIEWER, by=alice, email=bob.email)
+    membership = join(token=token, user=bob)
+    assert (membership.pk, membership.role, membership.is_active) == (member_of(bob, project).pk, Role.REVIEWER, True)
+    assert project.submissions.get().author == bob
+
+
+def test_the_last_admin_is_not_removed_and_nobody_twice(project, alice, bob, member_of) -> None:
+    with pytest.raises(LastAdmin):
+        remove_member(membership=member_of(alice, project), by=alice)
+    remove_member(membership=member_of(bob, project), by=alice)
+    with pytest.raises(NotAllowed):
+        remove_member(membership=member_of(bob, project), by=alice)
+    assert Transition.objects.of(member_of(bob, project)).count() == 1

@@ -111,7 +111,7 @@ def test_only_admins_see_and_change_people(sign_in, bob, rita, charlie, project,
 def test_wrong_methods_are_refused(sign_in, alice) -> None:
     client = sign_in(alice)
     assert client.post(PEOPLE).status_code == 405
-    for url in (INVITE, "/p/kitchen/people/1/", "/p/kitchen/invitations/1/revoke/"):
+    for url in (INVITE, "/p/kitchen/people/1/change/", "/p/kitchen/invitations/1/revoke/"):
         assert client.get(url).status_code == 405
 
 

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.charts import HEIGHT, LEFT, MAX_POINTS, WIDTH, line_chart, thin, ticks
+from common.charts import ticks
+from training.charts import HEIGHT, LEFT, MAX_POINTS, WIDTH, line_chart, thin
 from training.templatetags.durations import duration
 
 

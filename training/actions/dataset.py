@@ -10,6 +10,7 @@ from django.db.models import Max
 from django.utils.translation import ngettext
 
 from common.conversations import Message, digest
+from common.states import record
 from labeling.models import Example, Probe, Project, User
 from labeling.states import ExampleKind
 from training.actions.errors import LeakedProbe, NothingToFreeze
@@ -78,6 +79,7 @@ def freeze_dataset(*, project: Project, by: User | None = None, note: str = "") 
             ),
             batch_size=BATCH_SIZE,
         )
+        record(version, what="dataset version", after=f"v{version.number}: {len(rows)} rows", by=by, reason=note)
     return version
 
 

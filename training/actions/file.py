@@ -14,6 +14,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from common.conversations import digest
+from common.states import record
 from common.wire import new_id
 from labeling.models import Project, User
 from training.actions.dataset import BATCH_SIZE, refuse_leaks
@@ -113,6 +114,7 @@ def freeze_files(*, training_file: File, validation_file: File | None = None, by
         _add_rows(version, training_file, Split.TRAIN, start=0)
         if validation_file:
             _add_rows(version, validation_file, Split.VALID, start=training_file.n_rows)
+        record(version, what="dataset version", after=f"v{version.number}", by=by, reason=version.note)
     return version
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from common.states import StateError, move
+from common.states import StateError, move, record
 from labeling.models import User
 from training import tasks
 from training.actions import runner
@@ -71,6 +71,7 @@ def create_job(
             created_by=by,
         )
         append_event(job, JobState.VALIDATING_FILES)
+        record(job, what="job", after=f"{job.key} on v{dataset_version.number}", by=by)
     prepare_job(job=job, known_version=known_version)
     return job
 
