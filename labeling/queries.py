@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest
 from django.utils import timezone
 
 from labeling.models import (
+    Acknowledgement,
     Draft,
     InstructionVersion,
     Membership,
@@ -38,10 +39,12 @@ def require_member(
     superuser counts as an admin of every project, without a row of their own.
     """
     membership = (
-        Membership.objects.select_related("project", "user")
+        Membership.objects.select_related("project")
         .filter(Q(is_active=True) | Q(paused_at__isnull=False), project__slug=slug, user_id=request.user.pk or 0)
         .first()
     )
+    if membership is not None:
+        membership.user = request.user  # type: ignore[assignment] # read already, with the session
     if membership is None and request.user.is_superuser:
         project = Project.objects.filter(slug=slug).first()
         membership = Membership(project=project, user=request.user, role=Role.ADMIN) if project else None
@@ -60,10 +63,10 @@ def current_instructions(project: Project) -> InstructionVersion | None:
 
 def needs_acknowledgement(membership: Membership) -> InstructionVersion | None:
     """Return the version in force when the person has not yet acknowledged it, else None."""
-    version = current_instructions(membership.project)
-    if version is None or version.acknowledgements.filter(user_id=membership.user_id).exists():
-        return None
-    return version
+    read = Acknowledgement.objects.filter(version=OuterRef("pk"), user=membership.user_id)
+    versions = membership.project.instruction_versions.annotate(is_read=Exists(read))
+    version = versions.order_by("-number").first()
+    return None if version is None or version.is_read else version
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,7 @@ def search_text(rows: Rows, words: str, *fields: str) -> Rows:
 
 def returned_submission(task: Task, user: User) -> Submission | None:
     """Return the person's submission of this task that was sent back and waits for its next revision."""
-    rows = task.submissions.filter(author=user, state=SubmissionState.RETURNED)
-    return rows.select_related("review__reviewer").first()
+    return task.submissions.filter(author=user, state=SubmissionState.RETURNED).first()
 
 
 def may_write(task: Task, user: User) -> bool:

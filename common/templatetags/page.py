@@ -1,6 +1,7 @@
 """Tags and filters that pages of several apps use; built in, no load needed."""
 
 from datetime import datetime
+from functools import lru_cache
 
 import nh3
 from django import template
@@ -89,6 +90,7 @@ _MARKDOWN_TAGS = {
 
 
 @register.filter
+@lru_cache(maxsize=64)  # the instructions stand beside every task
 def markdown(text: str) -> SafeString:
     """Render Markdown that a person wrote. Raw HTML stays text; only plain elements and http, https, mailto links come out."""
     tokens = _MARKDOWN.parse(text or "")

@@ -55,15 +55,19 @@ def next_task(*, membership: Membership, another: bool = False, is_skipped_welco
 def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: bool) -> Task | None:
     project, user = membership.project, membership.user
     # two requests of one person go one after the other; rows that refer to the person may be written meanwhile
-    list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
-    held = list(project.tasks.held_by(user).order_by("pk"))
+    if connection.features.has_select_for_update:
+        list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
+    now = timezone.now()
+    is_lapsed = Q(lease_expires_at__lte=now)
+    leased = project.tasks.filter(is_lapsed | Q(leased_by=user), state=TaskState.LEASED).order_by("pk")
+    held = [task for task in leased if task.leased_by_id == user.pk and task.lease_expires_at > now]  # type: ignore[operator]
     if held and (not another or len(held) >= project.max_held):
         held[0].project = project
         return extend_lease(task=held[0], user=user, token=held[0].lease_token)
     gold = gold_task_for(membership=membership)
     if gold is not None:
         return gold
-    task = _first_free(membership, is_skipped_welcome=is_skipped_welcome)
+    task = _first_free(membership, is_skipped_welcome=is_skipped_welcome, has_lapsed=len(leased) > len(held))
     if task is not None:
         task.project = project
         _lease(task, user)
@@ -72,7 +76,7 @@ def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: 
     return task
 
 
-def _first_free(membership: Membership, *, is_skipped_welcome: bool) -> Task | None:
+def _first_free(membership: Membership, *, is_skipped_welcome: bool, has_lapsed: bool) -> Task | None:
     """Return the task that rules 3 to 5 name, locked. Each query walks an index in the order of the queue to its first hit."""
     project, user = membership.project, membership.user
     mine = {"task": OuterRef("pk")}
@@ -82,21 +86,20 @@ def _first_free(membership: Membership, *, is_skipped_welcome: bool) -> Task | N
     fresh = free.filter(~Exists(Skip.objects.filter(user=user, **mine)))
     begun = list(Draft.objects.filter(user=user, task__isnull=False).values_list("task", flat=True))
     task = begun and fresh.available().filter(pk__in=begun).order_by("position", "pk").first()
-    task = task or _first(fresh, TaskKind.ANSWER)
+    task = task or _first(fresh, TaskKind.ANSWER, has_lapsed)
     if not task and project.is_open_writing:
-        return _first(free, TaskKind.WRITE)
+        return _first(free, TaskKind.WRITE, has_lapsed)
     if not task and is_skipped_welcome:
-        return _first(free, TaskKind.ANSWER)
+        return _first(free, TaskKind.ANSWER, has_lapsed)
     return task or None
 
 
-def _first(rows: TaskQuerySet, kind: TaskKind) -> Task | None:
+def _first(rows: TaskQuerySet, kind: TaskKind, has_lapsed: bool) -> Task | None:
     """Return the first open task, or the one before it whose lease ran out. One query with OR would sort the whole queue."""
     rows = rows.filter(kind=kind).order_by("position", "pk")
-    found = (
-        rows.filter(state=TaskState.OPEN).first(),
-        rows.filter(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()).first(),
-    )
+    found = [rows.filter(state=TaskState.OPEN).first()]
+    if has_lapsed:
+        found.append(rows.filter(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()).first())
     return min(filter(None, found), key=lambda task: (task.position, task.pk), default=None)
 
 
