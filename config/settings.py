@@ -151,6 +151,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+# counters and short-lived answers that all web processes share
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": VAR_DIR / "cache"}}
 API_REQUESTS_PER_MINUTE = env.read_int("EMEND_API_REQUESTS_PER_MINUTE", 1200)  # of one key; 0: no limit
 
 # Celery: the row is the truth, the message a nudge; so no results are kept and a lost message costs a sweep.
@@ -166,6 +168,12 @@ if CELERY_BROKER_URL.startswith("filesystem"):
     }
     for _folder in ("queue", "control"):
         (_BROKER_DIR / _folder).mkdir(parents=True, exist_ok=True)
+elif CELERY_BROKER_URL.startswith("redis"):
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CELERY_BROKER_URL,
+        "KEY_PREFIX": "emend",
+    }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"training.tasks.run_job": {"queue": "gpu"}, "training.tasks.run_evaluation": {"queue": "gpu"}}

@@ -37,6 +37,15 @@ def read_port(name: str, default: int) -> int:
     return int(text)
 
 
+def read_web_processes() -> int:
+    """Two share the work where the database is a server; SQLite lets one write at a time, so there a second one only waits."""
+    has_server = not (os.environ.get("DATABASE_URL") or "sqlite").startswith("sqlite")
+    text = os.environ.get("EMEND_WEB_PROCESSES") or ("2" if has_server else "1")
+    if not text.isdigit() or not 0 < int(text) < 65:
+        stop(f"EMEND_WEB_PROCESSES={text!r} is no number from 1 to 64.")
+    return int(text)
+
+
 def require_free(port: int, name: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,17 +64,18 @@ def programs(port: int, engine_port: int) -> dict[str, tuple[str, int]]:
     python = sys.executable
     celery = f"{python} -m celery -A config"
     threads = os.environ.get("EMEND_ML_THREADS") or "0"
+    web = (
+        f"{python} -m uvicorn config.asgi:application --host {HOST} --port {port} --no-access-log"
+        " --timeout-graceful-shutdown 3 --loop config.loop:SharingLoop",
+        6,
+    )
     return {
         "engine": (
             f"{python} -m ml serve --root {VAR} --host 127.0.0.1 --port {engine_port} --token-file {VAR / 'engine_token'}"
             + (f" --threads {threads}" if threads != "0" else ""),
             5,
         ),
-        "web": (
-            f"{python} -m uvicorn config.asgi:application --host {HOST} --port {port} --no-access-log"
-            " --timeout-graceful-shutdown 3",
-            6,
-        ),
+        **{"web" if number == 1 else f"web-{number}": web for number in range(1, read_web_processes() + 1)},
         "worker-default": (f"{celery} worker -n default@%%h -Q default -P threads -c 4 --loglevel INFO", 10),
         "worker-gpu": (f"{celery} worker -n gpu@%%h -Q gpu -P threads -c 1 --loglevel INFO", 15),
         "beat": (f"{celery} beat -s {RUN / 'beat-schedule'} --pidfile= --loglevel WARNING", 5),

@@ -57,17 +57,17 @@ def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: 
     # two requests of one person go one after the other; rows that refer to the person may be written meanwhile
     if connection.features.has_select_for_update:
         list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
-    now = timezone.now()
-    is_lapsed = Q(lease_expires_at__lte=now)
-    leased = project.tasks.filter(is_lapsed | Q(leased_by=user), state=TaskState.LEASED).order_by("pk")
-    held = [task for task in leased if task.leased_by_id == user.pk and task.lease_expires_at > now]  # type: ignore[operator]
+    # the project is left out of this query, and of the next, so that SQLite does not walk the project's rows for it
+    held = [task for task in Task.objects.held_by(user) if task.project_id == project.pk]
+    held.sort(key=lambda task: task.pk)
     if held and (not another or len(held) >= project.max_held):
         held[0].project = project
         return extend_lease(task=held[0], user=user, token=held[0].lease_token)
     gold = gold_task_for(membership=membership)
     if gold is not None:
         return gold
-    task = _first_free(membership, is_skipped_welcome=is_skipped_welcome, has_lapsed=len(leased) > len(held))
+    has_lapsed = Task.objects.filter(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()).exists()
+    task = _first_free(membership, is_skipped_welcome=is_skipped_welcome, has_lapsed=has_lapsed)
     if task is not None:
         task.project = project
         _lease(task, user)
