@@ -222,7 +222,7 @@ def bench(name: str, database_url: str) -> dict[str, object]:
     print(f"> Labeling on {name}, {N_ROWS:,} tasks", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="emend-bench-") as folder:
         environment = {**os.environ, "EMEND_VAR_DIR": folder, "EMEND_BROKER_URL": "memory://"}
-        environment |= {"DATABASE_URL": database_url or f"sqlite:///{folder}/emend.sqlite3"}
+        environment["DATABASE_URL"] = os.environ["DATABASE_URL"] = database_url or f"sqlite:///{folder}/emend.sqlite3"
         for command in (("migrate", "-v0"), ("collectstatic", "--noinput", "-v0")):
             subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
         seeded = rows(environment, "seed", str(N_ROWS))

@@ -9,5 +9,5 @@ import uvloop
 class SharingLoop(uvloop.Loop):
     """`uvicorn --loop config.loop:SharingLoop`: each process can be stopped, killed and started without the others."""
 
-    async def create_server(self, *args: Any, **options: Any) -> asyncio.AbstractServer:
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.AbstractServer:  # type: ignore[override]
         return await super().create_server(*args, **options, reuse_port=True)

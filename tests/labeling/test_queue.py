@@ -245,8 +245,9 @@ def test_the_queue_is_read_in_the_order_of_an_index(project, bobs) -> None:
             for sql in of_tasks:
                 cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
                 plans.append(" ".join(row[3] for row in cursor.fetchall()))
-        for plan, index in zip(plans, ("task_held", "task_lapsing", "task_queue"), strict=True):
-            assert f"INDEX {index}" in plan
+        wanted = (("task_held", "task_lapsing"), ("task_lapsing",), ("task_queue",))
+        for plan, indexes in zip(plans, wanted, strict=True):
+            assert any(f"INDEX {index}" in plan for index in indexes)
             assert "TEMP B-TREE" not in plan
 
 
