@@ -1,10 +1,10 @@
 // Drafts. What is typed goes to localStorage at once and to the server after a pause (#save-state posts the form). The
 // copy goes when the server has the same text. What a crash left comes back into the editor under the name of the page
 // that wrote it, so that the server knows the hand; a later text from elsewhere it refuses, and shows both.
-import { forget, keysOf, read, send } from "./copies.js";
+import { forget, read } from "./copies.js";
 import { box, editor, keep, key, page, restore, revision, say, spell } from "./draft.js";
 
-const [AT_ONCE, PAUSE, LONGEST, OLD] = [50, 1000, 3000, 60_000]; // ms
+const [AT_ONCE, PAUSE, LONGEST] = [50, 1000, 3000]; // ms
 const timers = {};
 const later = (name, ms, what) => (timers[name] ??= setTimeout(what, ms));
 
@@ -51,13 +51,6 @@ function open(isLoaded) {
   else save();
 }
 
-// Copies of other tasks that no open page cares for any more, from a crash or a lost connection, go to the server.
-async function rescue() {
-  const isOld = (name) => name !== key() && Date.now() - read(name)?.at > OLD;
-  const sent = await Promise.all(keysOf(editor().dataset.editor.split(".")[1]).filter(isOld).map(send));
-  if (sent.some(Boolean)) document.dispatchEvent(new CustomEvent("emend:say", { detail: box().dataset.rescued }));
-}
-
 document.addEventListener("input", typed);
 document.addEventListener("emend:typed", typed);
 document.addEventListener("emend:keep", copy);
@@ -78,8 +71,4 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("htmx:afterSwap", (event) => event.detail.target.id === "desk" && editor() && open(false));
-document.addEventListener("DOMContentLoaded", () => {
-  if (!editor()) return; // htmx is ready by now
-  open(true);
-  rescue();
-});
+document.addEventListener("DOMContentLoaded", () => editor() && open(true)); // htmx is ready by then
