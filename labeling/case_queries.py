@@ -1,6 +1,6 @@
 """Reads about cases that several callers share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from rapidfuzz import fuzz
 
 from common.models import Transition
-from labeling.models import Case, CaseKey, CaseReason, Membership, Project, Report, User
+from labeling.models import Case, CaseKey, CaseReason, Membership, Project, RegressionTest, Report, User
 from labeling.near import fold, near_keys
 from labeling.states import CASE_LIVE, CASE_MERGEABLE, CaseState, Reason, Role, Severity
 
@@ -72,10 +72,16 @@ def has_live_twin(case: Case) -> bool:
 
 @dataclass(frozen=True)
 class NearCase:
-    """A case that may be the same misbehaviour. `alike` is how near the prompts are, in percent."""
+    """A case that may be the same misbehaviour. `alike` is how near the prompts are, in percent.
+
+    Of a corrected case and one that is not, the corrected one has to stay: `may_come` and `may_go` say which of the two
+    directions of a merge are open.
+    """
 
     case: Case
     alike: int
+    may_come: bool = True
+    may_go: bool = True
 
 
 def near_cases(case: Case) -> list[NearCase]:
@@ -102,7 +108,17 @@ def near_cases(case: Case) -> list[NearCase]:
         if alike >= LEAST_ALIKE:
             near.append(NearCase(other, min(alike, 99)))
     near.sort(key=lambda each: (-each.alike, each.case.pk))
-    return [*(NearCase(each, 100) for each in same), *near][:N_SHOWN]
+    found = [*(NearCase(each, 100) for each in same), *near][:N_SHOWN]
+    keys = [case.pk, *(each.case.pk for each in found)]
+    tested = set(RegressionTest.objects.filter(case__in=keys).values_list("case_id", flat=True))
+    return [
+        replace(
+            each,
+            may_come=case.pk in tested or each.case.pk not in tested,
+            may_go=case.pk not in tested or each.case.pk in tested,
+        )
+        for each in found
+    ]
 
 
 def question_of(case: Case) -> str:

@@ -110,6 +110,14 @@ class TestNear:
         page = sign_in(rita).get(url("show", case)).content.decode()
         assert f"Merge #{near.pk} into this one" in page
 
+    def test_only_the_way_that_is_open_is_offered(self, project, rita) -> None:
+        corrected, is_open = report(project), report(project, output="Raphael.")
+        correct_case(case=corrected, text="Leonardo.", by=rita)
+        (from_open,) = near_cases(is_open)
+        (from_corrected,) = near_cases(corrected)
+        assert (from_open.may_come, from_open.may_go) == (False, True)
+        assert (from_corrected.may_come, from_corrected.may_go) == (True, False)
+
     def test_chinese_prompts_find_each_other(self, project) -> None:
         case = report(project, "市图书馆周日的开放时间是什么时候？请告诉我。", "十点。")
         near = report(project, "市图书馆周日的开放时间是什么时候,请告诉我", "九点。")
