@@ -8,8 +8,9 @@ task        open ──► leased ──► done          open ◄──► reti
               └────── aside ──► retired | done     three people skipped it: an admin looks at it
 
 submission  submitted ──► accepted | rejected | withdrawn
-                │
-                └──► returned ──► revised (a later revision took its place) | withdrawn
+              ▲ │
+              │ └──► returned ──► revised (a later revision took its place) | withdrawn
+              └───── accepted, returned or rejected: the reviewer undid it before anybody built on it
 
             submitted ──► graded   (an answer to a gold task: it is graded instead of reviewed)
 
@@ -88,7 +89,9 @@ SUBMISSION_MOVES = {
         SubmissionState.WITHDRAWN,
         SubmissionState.GRADED,
     },
-    SubmissionState.RETURNED: {SubmissionState.REVISED, SubmissionState.WITHDRAWN},
+    SubmissionState.RETURNED: {SubmissionState.REVISED, SubmissionState.WITHDRAWN, SubmissionState.SUBMITTED},
+    SubmissionState.ACCEPTED: {SubmissionState.SUBMITTED},
+    SubmissionState.REJECTED: {SubmissionState.SUBMITTED},
 }
 
 
@@ -111,6 +114,16 @@ class Verdict(TextChoices):
     EDIT = "edit", _("Edit and accept")
     SEND_BACK = "send_back", _("Send back")
     REJECT = "reject", _("Reject")
+
+
+class RejectReason(TextChoices):
+    WRONG = "wrong", _("Wrong or made up")
+    OFF_INSTRUCTION = "off_instruction", _("Against the instructions")
+    OFF_PROMPT = "off_prompt", _("Does not answer the prompt")
+    NOT_OWN = "not_own", _("Pasted, not written by the author")
+    DUPLICATE = "duplicate", _("There is one like it already")
+    HARMFUL = "harmful", _("Harmful")
+    OTHER = "other", _("Other")
 
 
 class CaseState(TextChoices):

@@ -21,6 +21,7 @@ from labeling.views import (
     standing,
     submission,
     task,
+    thread,
 )
 
 _PROJECT = "p/<slug:slug>/"
@@ -93,7 +94,9 @@ urlpatterns = [
     path(f"{_PROJECT}review/", review.review_next, name="labeling-review-next"),
     path(f"{_PROJECT}review/<int:pk>/", review.review_show, name="labeling-review-submission"),
     path(f"{_PROJECT}review/<int:pk>/skip/", review.review_skip, name="labeling-review-skip"),
-    path(f"{_PROJECT}review/<int:pk>/diff/", review.review_diff, name="labeling-review-diff"),
+    path(f"{_PROJECT}review/<int:pk>/draft/", review.review_draft, name="labeling-review-draft"),
+    path(f"{_PROJECT}review/<int:pk>/undo/", review.review_undo, name="labeling-review-undo"),
+    path(f"{_PROJECT}submissions/<int:pk>/comments/", thread.comment_add, name="labeling-comment-add"),
     path(f"{_PROJECT}cases/", case_list.case_list, name="labeling-case-list"),
     path(f"{_PROJECT}cases/next/", case.case_next, name="labeling-case-next"),
     path(f"{_PROJECT}cases/<int:pk>/", case.case_show, name="labeling-case-show"),

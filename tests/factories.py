@@ -10,11 +10,12 @@ from labeling.models import (
     InstructionVersion,
     Membership,
     Project,
+    Review,
     Submission,
     Task,
     User,
 )
-from labeling.states import ExampleKind, Role, SubmissionState, TaskState
+from labeling.states import ExampleKind, Role, SubmissionState, TaskState, Verdict
 from training.models import BaseModel, DatasetVersion, Job, TunedModel
 
 
@@ -73,6 +74,15 @@ class SubmissionFactory(factory.django.DjangoModelFactory):
         lambda submission: [*submission.task.messages, {"role": "assistant", "content": "One more than before."}]
     )
     state = SubmissionState.SUBMITTED
+
+
+class ReviewFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Review
+
+    submission = factory.SubFactory(SubmissionFactory)
+    reviewer = factory.SubFactory(UserFactory)
+    verdict = Verdict.ACCEPT
 
 
 class CaseFactory(factory.django.DjangoModelFactory):

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-    from labeling.models import Case, Draft, Example, InstructionVersion, Review
+    from labeling.models import Case, Draft, Example, InstructionVersion, Review, ReviewDraft
 
 
 class LabelingError(Exception):
@@ -21,7 +21,10 @@ class LabelingError(Exception):
     │   ├── Paused             the person's membership is paused (field `reason`)
     │   ├── NotQualified       gold tasks come first: they wait for grades, or were not passed
     │   ├── OwnWork            nobody reviews what they wrote themselves
+    │   ├── NeedsAdmin         sent back too often: an admin decides
+    │   ├── UndoTooLate        somebody has built on the decision
     │   └── HeldByOther        somebody else works on the row
+    ├── SendBackLimit          one more send-back is for an admin to decide
     ├── InvitationError        field `reason`: unknown, used, expired, revoked, email
     ├── AlreadyMember          the person is in the project
     ├── StaleInstructions      another version was published in between (field `current`)
@@ -29,6 +32,7 @@ class LabelingError(Exception):
     ├── MissingChangeNote      readers of an earlier version have to be told what changed
     ├── LeaseLost              the task is no longer the person's; what they wrote is kept
     ├── StaleDraft             a later save is in the database (field `draft`)
+    ├── StaleReviewDraft       the same for what a reviewer types (field `draft`)
     ├── BadConversation        turns that cannot be handed in (field `code`, of common.conversations)
     ├── UnchangedText          a correction that equals the wrong output
     ├── BadCheck               a check that cannot be applied, or that the correction itself fails
@@ -94,6 +98,18 @@ class OwnWork(NotAllowed):
     message = _("Nobody reviews their own work. Somebody else will look at it.")
 
 
+class NeedsAdmin(NotAllowed):
+    message = _("This text was sent back so often that an admin decides.")
+
+
+class UndoTooLate(NotAllowed):
+    message = _("Somebody has built on this decision already, so it cannot be undone.")
+
+
+class SendBackLimit(LabelingError):
+    message = _("This text was sent back so often that an admin decides what becomes of it.")
+
+
 class HeldByOther(NotAllowed):
     message = _("Somebody else is working on this at the moment.")
 
@@ -143,6 +159,14 @@ class StaleDraft(LabelingError):
     message = _("This draft was saved somewhere else in the meantime. Both texts are kept.")
 
     def __init__(self, draft: "Draft") -> None:
+        super().__init__()
+        self.draft = draft
+
+
+class StaleReviewDraft(LabelingError):
+    message = StaleDraft.message
+
+    def __init__(self, draft: "ReviewDraft") -> None:
         super().__init__()
         self.draft = draft
 

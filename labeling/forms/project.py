@@ -44,6 +44,18 @@ class ProjectEditForm(forms.ModelForm):
         ),
     )
 
+    max_send_backs = forms.IntegerField(
+        label=_("send-backs before an admin decides"),
+        min_value=0,
+        max_value=20,
+        required=False,
+        help_text=_("A text that a reviewer would send back once more goes to an admin instead."),
+    )
+
+    def clean_max_send_backs(self) -> int:
+        limit = self.cleaned_data["max_send_backs"]
+        return self.instance.max_send_backs if limit is None else limit
+
     def clean_max_held(self) -> int:
         return self.cleaned_data["max_held"] or self.instance.max_held
 
@@ -68,6 +80,6 @@ class ProjectEditForm(forms.ModelForm):
         model = Project
         fields = [
             *("name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"),
-            *("currency", "idle_minutes"),
+            *("currency", "idle_minutes", "max_send_backs"),
         ]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}

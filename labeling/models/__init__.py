@@ -16,6 +16,7 @@ from labeling.models.instructions import Acknowledgement, Illustration, Instruct
 from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
+from labeling.models.review import Comment, ReviewDraft
 from labeling.models.work import Draft, Review, Skip, Submission, Task
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "CaseKey",
     "CaseMerge",
     "CaseReason",
+    "Comment",
     "Correction",
     "Draft",
     "Example",
@@ -44,6 +46,7 @@ __all__ = [
     "RegressionTest",
     "Report",
     "Review",
+    "ReviewDraft",
     "Skip",
     "Submission",
     "Task",

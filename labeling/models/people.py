@@ -87,6 +87,7 @@ class Project(models.Model):
         validators=[RegexValidator(r"^[A-Z]{3}$", _("Three capital letters, as EUR, USD or CNY."))],
     )
     idle_minutes = models.PositiveSmallIntegerField(_("longest pause that counts as work, in minutes"), default=2)
+    max_send_backs = models.PositiveSmallIntegerField(_("send-backs before an admin decides"), default=2)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

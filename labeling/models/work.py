@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
-from labeling.states import SkipReason, SubmissionState, TaskKind, TaskState, Verdict
+from labeling.states import RejectReason, SkipReason, SubmissionState, TaskKind, TaskState, Verdict
 
 
 class Leased(models.Model):
@@ -137,9 +137,16 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return rows.filter(free, ~models.Exists(user.grades.filter(submission=models.OuterRef("pk")))).order_by("pk")
 
     def reviewable_by(self, user: User) -> "SubmissionQuerySet":
-        """Waiting ones, oldest first, never the reviewer's own, and none that another reviewer holds."""
+        """Waiting ones, oldest first, never the reviewer's own, none that another reviewer holds or an admin has to decide."""
+        return self.waiting().filter(needs_admin=False).free_for(user).order_by("pk")
+
+    def escalated_to(self, user: User) -> "SubmissionQuerySet":
+        """Those that came back too often: an admin decides, never on their own text."""
+        return self.waiting().filter(needs_admin=True).free_for(user).order_by("pk")
+
+    def free_for(self, user: User) -> "SubmissionQuerySet":
         free = Q(leased_by__isnull=True) | Q(leased_by=user) | Q(lease_expires_at__lte=timezone.now())
-        return self.waiting().exclude(author=user).filter(free).order_by("pk")
+        return self.exclude(author=user).filter(free)
 
 
 class Submission(Leased):
@@ -155,6 +162,7 @@ class Submission(Leased):
     state = models.CharField(max_length=12, choices=SubmissionState.choices, default=SubmissionState.SUBMITTED)
     is_gold = models.BooleanField(default=False, help_text="an answer to a gold task: graded, never trained on")
     idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True)
+    needs_admin = models.BooleanField(default=False, help_text="sent back too often: an admin decides")
     submitted_at = models.DateTimeField(auto_now_add=True)
 
     objects = SubmissionQuerySet.as_manager()
@@ -179,6 +187,7 @@ class Review(models.Model):
     submission = models.OneToOneField(Submission, models.PROTECT, related_name="review")
     reviewer = models.ForeignKey(User, models.PROTECT, related_name="reviews")
     verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    reason = models.CharField(max_length=20, choices=RejectReason.choices, blank=True)
     comment = models.TextField(blank=True)
     messages = models.JSONField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -12,6 +12,7 @@ from common.diff import diff_turns
 from common.htmx import render_page
 from labeling.actions.draft import Page, save_draft
 from labeling.actions.errors import AlreadyHandedIn, StaleDraft
+from labeling.actions.thread import conversation_about, mark_as_read
 from labeling.forms.task import ConversationForm
 from labeling.models import Draft, InstructionVersion, Membership, Task
 from labeling.queries import current_instructions, returned_submission
@@ -37,6 +38,8 @@ def desk(task: Task, membership: Membership, form: ConversationForm | None = Non
     user = membership.user
     draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
     returned = returned_submission(task, user)
+    thread = list(conversation_about(returned).public()) if returned else []
+    mark_as_read(comments=thread, by=user)
     if form is not None:
         own = form.own_turns
     elif draft is not None:
@@ -50,6 +53,7 @@ def desk(task: Task, membership: Membership, form: ConversationForm | None = Non
         "task": task,
         "draft": draft,
         "returned": returned,
+        "thread": thread,
         "form": form,
         "instructions": pinned or (None if draft else current),
         "language": _language_name(pinned.language) if pinned else "",

@@ -15,6 +15,7 @@ from labeling.forms.project import ProjectCreateForm, ProjectEditForm
 from labeling.models import Case, Project, Submission
 from labeling.queries import needs_acknowledgement, require_member, work_counts
 from labeling.queries_gold import n_to_grade, qualification_progress
+from labeling.review_queries import THREAD, unread_by_author
 from labeling.states import Role, SubmissionState, TaskKind
 
 
@@ -49,11 +50,14 @@ def project_home(request: HttpRequest, slug: str) -> HttpResponse:
     """What waits for this person, by role; a reviewer's and an admin's own writing comes below."""
     membership = require_member(request, slug)
     project, user = membership.project, membership.user
-    own = Submission.objects.filter(project=project, author=user).select_related(
-        "review__reviewer", "instruction_version"
+    own = (
+        Submission.objects.filter(project=project, author=user)
+        .prefetch_related(THREAD)
+        .select_related("review__reviewer", "instruction_version")
     )
     context: dict[str, Any] = {
         "counts": work_counts(membership),
+        "unread_comments": unread_by_author(membership),
         "unread": needs_acknowledgement(membership),
         "returned": own.filter(state=SubmissionState.RETURNED).order_by("-pk")[:5],
         "accepted": own.filter(state=SubmissionState.ACCEPTED).order_by("-pk")[:5],
@@ -68,6 +72,7 @@ def project_home(request: HttpRequest, slug: str) -> HttpResponse:
         context["n_cases"] = cases.count()
         context["n_assigned"] = cases.filter(assignee=user).count()
     if membership.is_admin:
+        context["n_escalated"] = Submission.objects.filter(project=project).escalated_to(user).count()
         context["n_waiting"] = Submission.objects.filter(project=project).waiting().count()
         context["n_people"] = project.memberships.filter(is_active=True).count()
         context["has_instructions"] = project.instruction_versions.exists()

@@ -17,9 +17,11 @@ from common.states import StateError
 from labeling.actions.draft import begin_revision
 from labeling.actions.errors import NotAllowed
 from labeling.actions.submission import withdraw
+from labeling.actions.thread import mark_as_read
 from labeling.figures import people
 from labeling.models import Draft, Membership, Submission
 from labeling.queries import require_member, work_counts
+from labeling.review_queries import THREAD, unread_by_author
 from labeling.states import SubmissionState
 
 N_WEEKS = 8
@@ -46,17 +48,24 @@ def submission_list(request: HttpRequest, slug: str) -> HttpResponse:
         rows = drafts.select_related("task").order_by("-saved_at")
     else:
         own = Submission.objects.filter(project=membership.project, author=membership.user, state=state)
-        rows = own.select_related("task", "review__reviewer", "instruction_version").order_by("-pk")
+        rows = (
+            own.select_related("task", "review__reviewer", "instruction_version")
+            .prefetch_related(THREAD)
+            .order_by("-pk")
+        )
     (person,) = people(membership.project, [membership], n_weeks=N_WEEKS)
-    context = {
+    context: dict[str, Any] = {
         "weeks": person.weeks[::-1],
         "this_week": person.weeks[-1],
         "rate": person.rate,
         "page": paginate(request, rows, size=20),
         "state": state,
         "tabs": [(key, label, counts[key]) for key, label in TABS],
+        "unread_comments": unread_by_author(membership),
     }
-    return render_page(request, "labeling/submission_list.html", context)
+    response = render_page(request, "labeling/submission_list.html", context)
+    mark_as_read(comments=[each for row in context["page"] for each in getattr(row, "thread", [])], by=membership.user)
+    return response
 
 
 def _own(membership: Membership, pk: int) -> Submission:

@@ -50,7 +50,9 @@ const help = document.getElementById("keys");
 new MutationObserver(() => {
   if (!help.open) return;
   const list = help.querySelector("[data-keys-list]");
-  const rows = keyed().map((element) => [element.dataset.key, element.dataset.keyLabel ?? element.textContent.trim()]);
+  const words = (element) => [...element.childNodes].filter((node) => node.nodeName !== "KBD").map((node) => node.textContent);
+  const name = (element) => element.dataset.keyLabel ?? words(element).join("").trim();
+  const rows = keyed().map((element) => [element.dataset.key, name(element)]);
   const label = (key) => key.replace("mod", navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl").replace("Arrow", "");
   list.replaceChildren(
     ...[["?", list.dataset.keyHelp], ...rows].flatMap(([key, text]) => [

@@ -2,7 +2,7 @@
 document.addEventListener(
   "toggle",
   (event) => {
-    if (event.target.open && "panel" in event.target.dataset) event.target.querySelector("textarea, input:not([type=hidden])")?.focus();
+    if (event.target.open && "panel" in event.target.dataset) event.target.querySelector("textarea, input:not([type=hidden])")?.focus({ preventScroll: true });
   },
   true,
 );

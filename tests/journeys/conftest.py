@@ -148,11 +148,16 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def enter(emend: Emend, browser: Browser) -> Iterator[Callable[[str, str], Page]]:
     """Sign a person in, each in a browser profile of their own, and return their page. A page error fails the test."""
+    yield from entrance(emend.url, browser)
+
+
+def entrance(url: str, browser: Browser) -> Iterator[Callable[[str, str], Page]]:
+    """What `enter` does, for the product at that address."""
     contexts = []
     errors: list[str] = []
 
     def sign_in(email: str, password: str) -> Page:
-        context = browser.new_context(base_url=emend.url, viewport={"width": 1440, "height": 900})
+        context = browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -113,7 +113,7 @@ def test_strangers_get_404_and_the_wrong_role_403(sign_in, charlie, bob, rita) -
 
 
 def test_the_settings_are_saved(sign_in, alice, project) -> None:
-    data = {"name": "Cooks", "description": "New", "lease_minutes": 30}
+    data = {"name": "Cooks", "description": "New", "lease_minutes": 30, "max_send_backs": 3}
     response = sign_in(alice).post(reverse("labeling-project-edit", args=["kitchen"]), data)
     assert response.status_code == 302
     project.refresh_from_db()
