@@ -46,6 +46,18 @@ def diff(before: str, after: str) -> list[Piece]:
     return _join_over_blanks([piece for piece in pieces if piece.text])
 
 
+def diff_long(before: str, after: str) -> list[Piece]:
+    """Return the pieces like `diff`, for documents: equal lines are found first, and what changed between them word by word."""
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    pieces: list[Piece] = []
+    for tag, a0, a1, b0, b1 in SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            pieces.append(Piece("same", "".join(old[a0:a1])))
+        else:
+            pieces += diff("".join(old[a0:a1]), "".join(new[b0:b1]))
+    return _join_over_blanks([piece for piece in pieces if piece.text])
+
+
 @dataclass(frozen=True)
 class TurnDiff:
     """One turn of two conversations. `role` is that of the second, or of the first where the second has ended."""

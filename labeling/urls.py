@@ -57,6 +57,7 @@ urlpatterns = [
         instructions.instructions_acknowledge,
         name="labeling-instructions-acknowledge",
     ),
+    path(f"{_PROJECT}instructions/diff/", instructions.instructions_diff, name="labeling-instructions-diff"),
     # qualification and gold tasks
     path(f"{_PROJECT}qualification/", standing.qualification_show, name="labeling-qualification-show"),
     path(f"{_PROJECT}qualification/retry/", standing.qualification_retry, name="labeling-qualification-retry"),

@@ -3,7 +3,6 @@
 from datetime import datetime
 from functools import lru_cache
 
-import nh3
 from django import template
 from django.urls import reverse
 from django.utils import timezone
@@ -12,7 +11,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from markdown_it import MarkdownIt
+
+from common.markdown import Section, sections
+from common.markdown import render as render_markdown
 
 register = template.Library()
 
@@ -82,26 +83,14 @@ def nav_link(context: template.Context, name: str, label: str, key: str) -> dict
     return {"url": url, "label": label, "key": key, "is_current": path == url if is_home else path.startswith(url)}
 
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
-_MARKDOWN_TAGS = {
-    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"),
-    *("em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
-}
-
-
 @register.filter
 @lru_cache(maxsize=64)  # the instructions stand beside every task
 def markdown(text: str) -> SafeString:
     """Render Markdown that a person wrote. Raw HTML stays text; only plain elements and http, https, mailto links come out."""
-    tokens = _MARKDOWN.parse(text or "")
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):  # the page has its own h1
-            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
-    html = nh3.clean(
-        _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}),
-        tags=_MARKDOWN_TAGS,
-        attributes={"a": {"href", "title"}, "ol": {"start"}},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
-    )
-    return mark_safe(html)
+    return render_markdown(text)
+
+
+@register.filter
+def markdown_sections(text: str) -> list[Section]:
+    """Split Markdown at the headings of its uppermost level; each has `anchor`, `title` and `html`."""
+    return sections(text)

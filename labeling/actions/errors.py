@@ -27,7 +27,8 @@ class LabelingError(Exception):
     ├── SendBackLimit          one more send-back is for an admin to decide
     ├── InvitationError        field `reason`: unknown, used, expired, revoked, email
     ├── AlreadyMember          the person is in the project
-    ├── StaleInstructions      another version was published in between (field `current`)
+    ├── StaleInstructions      another version was published in between (fields `current`, `based_on`)
+    ├── BadHints               fewer words at most than at least
     ├── UnchangedInstructions  the text is that of the version in force
     ├── MissingChangeNote      readers of an earlier version have to be told what changed
     ├── LeaseLost              the task is no longer the person's; what they wrote is kept
@@ -134,13 +135,20 @@ class AlreadyMember(LabelingError):
 
 
 class StaleInstructions(LabelingError):
-    message = _(
-        "Another version was published while you were writing. Nothing was overwritten; your text is kept below."
-    )
+    def __init__(self, current: "InstructionVersion", *, based_on: int) -> None:
+        words = {"old": based_on, "new": current.number, "name": current.published_by or _("the command line")}
+        super().__init__(
+            _(
+                "You started from version %(old)d. Meanwhile %(name)s published version %(new)d. "
+                "Nothing was overwritten; your text is kept below, beside the new one."
+            )
+            % words
+        )
+        self.current, self.based_on = current, based_on
 
-    def __init__(self, current: "InstructionVersion") -> None:
-        super().__init__()
-        self.current = current
+
+class BadHints(LabelingError):
+    message = _("The most words of a response cannot be fewer than the fewest.")
 
 
 class UnchangedInstructions(LabelingError):

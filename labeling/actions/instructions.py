@@ -1,26 +1,61 @@
+from collections.abc import Sequence
+from typing import TypedDict
+
 from django.db import transaction
 
 from common.states import record
-from labeling.actions.errors import MissingChangeNote, StaleInstructions, UnchangedInstructions
-from labeling.models import Acknowledgement, InstructionVersion, Project, User
+from labeling.actions.errors import BadHints, MissingChangeNote, StaleInstructions, UnchangedInstructions
+from labeling.models import Acknowledgement, Illustration, InstructionVersion, Project, User
 from labeling.queries import current_instructions
+
+
+class IllustrationText(TypedDict):
+    prompt: str
+    good: str
+    bad: str
+    why: str
+
+
+PARTS = ("prompt", "good", "bad", "why")
+HINTS = ("min_words", "max_words", "language")
 
 
 @transaction.atomic
 def publish_instructions(
-    *, project: Project, text: str, by: User | None, change_note: str = "", based_on: int
+    *,
+    project: Project,
+    text: str,
+    by: User | None,
+    change_note: str = "",
+    based_on: int,
+    illustrations: Sequence[IllustrationText] = (),
+    min_words: int | None = None,
+    max_words: int | None = None,
+    language: str = "",
 ) -> InstructionVersion:
     """Publish the next version. `based_on` is the number of the version that the author started from, 0 for none.
 
-    Whoever publishes has read it. Raises StaleInstructions when another version came in between,
-    UnchangedInstructions, and MissingChangeNote from the second version on.
+    Whoever publishes has read it. The same request again, a double click, returns the version that it made. Raises
+    StaleInstructions when another version came in between, UnchangedInstructions, MissingChangeNote from the second
+    version on, and BadHints for fewer words at most than at least.
     """
     Project.objects.select_for_update().get(pk=project.pk)
     current = current_instructions(project)
+    text = _clean(text)
+    rows = [
+        row for row in ({part: _clean(each[part]) for part in PARTS} for each in illustrations) if any(row.values())
+    ]
+    hints = {"min_words": min_words, "max_words": max_words, "language": language.strip()}
+    if min_words and max_words and min_words > max_words:
+        raise BadHints
+    same = current is not None and current.text == text and _rows(current) == rows
+    same = same and {name: getattr(current, name) for name in HINTS} == hints
     if current and current.number != based_on:
-        raise StaleInstructions(current)
-    text = text.replace("\r\n", "\n").strip()
-    if current and current.text == text:
+        is_repeated = same and by is not None and current.published_by_id == by.pk
+        if is_repeated and current.number == based_on + 1 and current.change_note == change_note.strip():
+            return current
+        raise StaleInstructions(current, based_on=based_on)
+    if same:
         raise UnchangedInstructions
     if current and not change_note.strip():
         raise MissingChangeNote
@@ -30,7 +65,9 @@ def publish_instructions(
         text=text,
         change_note=change_note.strip(),
         published_by=by,
+        **hints,
     )
+    Illustration.objects.bulk_create(Illustration(version=version, position=n, **row) for n, row in enumerate(rows, 1))
     record(
         version,
         what="instructions",
@@ -42,6 +79,14 @@ def publish_instructions(
     if by is not None:
         acknowledge(version=version, user=by)
     return version
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
+
+
+def _rows(version: InstructionVersion) -> list[dict[str, str]]:
+    return list(version.illustrations.order_by("position").values(*PARTS))
 
 
 def acknowledge(*, version: InstructionVersion, user: User) -> Acknowledgement:

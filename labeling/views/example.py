@@ -12,7 +12,7 @@ from labeling.actions.errors import LabelingError
 from labeling.actions.example import retract_example
 from labeling.forms.example import RetractForm
 from labeling.models import Example
-from labeling.queries import require_member, search_text
+from labeling.queries import current_instructions, require_member, search_text
 from labeling.states import ExampleKind, Role
 
 
@@ -32,6 +32,12 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
     rows = own.exclude(trained) if kind == "retracted" else own.filter(trained)
     if kind in ExampleKind.values:
         rows = rows.filter(kind=kind)
+    version = request.GET.get("version", "")
+    current = current_instructions(membership.project)
+    if version == "superseded":
+        rows = rows.filter(instruction_version__number__lt=current.number if current else 0)
+    elif version.isdecimal():
+        rows = rows.filter(instruction_version__number=int(version))
     words = request.GET.get("q", "").strip()
     if words:
         rows = search_text(rows, words, "messages")
@@ -42,7 +48,15 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
         {"name": "correction", "label": _("Corrections"), "n": counts["correction"]},
         {"name": "retracted", "label": _("Retracted"), "n": counts["retracted"]},
     ]
-    context = {"page": paginate(request, rows), "tabs": tabs, "kind": kind, "words": words, "n_all": tabs[0]["n"]}
+    context = {
+        "page": paginate(request, rows),
+        "tabs": tabs,
+        "kind": kind,
+        "words": words,
+        "n_all": tabs[0]["n"],
+        "version": version,
+        "current": current,
+    }
     return render_page(request, "labeling/example_list.html", context, fragment="labeling/_example_rows.html")
 
 

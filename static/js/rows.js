@@ -5,13 +5,13 @@ document.addEventListener("click", (event) => {
   if (!group) return;
   const rows = group.querySelectorAll("[data-row]");
   const row = button.closest("[data-row]");
-  const empty = (each) => each.querySelectorAll("input").forEach((input) => (input.value = ""));
+  const empty = (each) => each.querySelectorAll("input, textarea").forEach((input) => (input.value = ""));
   if (!row) {
     const last = rows[rows.length - 1];
     const copy = last.cloneNode(true);
     empty(copy);
     last.after(copy);
-    copy.querySelector("select, input").focus();
+    copy.querySelector("select, input, textarea").focus();
   } else if (rows.length > 1) {
     row.remove();
   } else {

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.diff import MAX_TOKENS, Piece, diff, tokenize
+from common.diff import MAX_TOKENS, Piece, diff, diff_long, tokenize
 
 TEXTS = st.text(alphabet=st.sampled_from("ab 中文\n.'é"), max_size=40)
 
@@ -43,3 +43,12 @@ def test_long_texts_are_compared_by_the_line() -> None:
         Piece("removed", "end"),
         Piece("added", "End"),
     ]
+
+
+def test_a_document_is_compared_line_by_line_and_then_word_by_word() -> None:
+    lines = [f"Line number {n} of a long guide." for n in range(2000)]
+    before = "\n".join(lines)
+    after = before.replace("Line number 7 of a long", "Line number 7 of one short")
+    pieces = [piece for piece in diff_long(before, after) if piece.kind != "same"]
+    assert [(piece.kind, piece.text) for piece in pieces] == [("removed", "a long"), ("added", "one short")]
+    assert "".join(piece.text for piece in diff_long(before, after) if piece.kind != "added") == before
