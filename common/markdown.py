@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
@@ -40,7 +41,7 @@ def sections(text: str) -> list[Section]:
     found = []
     if starts[:1] != [0] and tokens:
         found.append(Section("", "", _html(tokens[: starts[0]] if starts else tokens)))
-    for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(tokens)], strict=True), 1):
+    for number, (start, end) in enumerate(pairwise([*starts, len(tokens)]), 1):
         found.append(Section(f"section-{number}", _plain(tokens[start + 1]), _html(tokens[start + 3 : end])))
     return found
 

@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db.models import Count
+from django.utils.translation import gettext_lazy as _
 
 from common.diff import Piece, diff, diff_long
 from labeling.models import Example, Illustration, InstructionVersion, Membership, Project
 
+HINTS = {
+    "min_words": _("fewest words of a response"),
+    "max_words": _("most words of a response"),
+    "language": _("language of a response"),
+}
 PARTS = ("prompt", "good", "bad", "why")
 
 
@@ -38,11 +44,10 @@ class VersionDiff:
 def diff_versions(before: InstructionVersion, after: InstructionVersion) -> VersionDiff:
     """Compare two versions. Rows of examples that changed or moved are compared; equal ones are left out."""
     hints = []
-    for name in ("min_words", "max_words", "language"):
+    for name in HINTS:
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
-            label = str(InstructionVersion._meta.get_field(name).verbose_name)
-            hints.append((label, str(old or "–"), str(new or "–")))
+            hints.append((str(HINTS[name]), str(old or "–"), str(new or "–")))
     pairs = _pair(list(before.illustrations.all()), list(after.illustrations.all()))
     rows = [_compare(old, new) for old, new in pairs]
     return VersionDiff(diff_long(before.text, after.text), [row for row in rows if row.kind != "same"], hints)

@@ -1,5 +1,4 @@
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 
@@ -7,14 +6,6 @@ from common.states import record
 from labeling.actions.errors import BadHints, MissingChangeNote, StaleInstructions, UnchangedInstructions
 from labeling.models import Acknowledgement, Illustration, InstructionVersion, Project, User
 from labeling.queries import current_instructions
-
-
-class IllustrationText(TypedDict):
-    prompt: str
-    good: str
-    bad: str
-    why: str
-
 
 PARTS = ("prompt", "good", "bad", "why")
 HINTS = ("min_words", "max_words", "language")
@@ -28,14 +19,14 @@ def publish_instructions(
     by: User | None,
     change_note: str = "",
     based_on: int,
-    illustrations: Sequence[IllustrationText] = (),
+    illustrations: Sequence[Mapping[str, str]] = (),
     min_words: int | None = None,
     max_words: int | None = None,
     language: str = "",
 ) -> InstructionVersion:
     """Publish the next version. `based_on` is the number of the version that the author started from, 0 for none.
 
-    Whoever publishes has read it. The same request again, a double click, returns the version that it made. Raises
+    `illustrations` are rows of prompt, good, bad and why. Whoever publishes has read it. The same request again, a double click, returns the version that it made. Raises
     StaleInstructions when another version came in between, UnchangedInstructions, MissingChangeNote from the second
     version on, and BadHints for fewer words at most than at least.
     """
