@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -184,6 +185,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-training": {"task": "training.tasks.sweep", "schedule": 15.0},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
+    "sweep-agreement": {"task": "labeling.tasks.sweep_agreement", "schedule": 300.0},
+    "agreement": {"task": "labeling.tasks.compute_agreement_nightly", "schedule": crontab(hour=3, minute=20)},
 }
 
 # Machine learning happens in child processes and in the engine; the web processes never import torch.

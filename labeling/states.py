@@ -21,6 +21,8 @@ case        open ──► claimed ──► corrected ──► in_training ─
 
             dismissed ──► open                        (somebody took the dismissal back)
             open | claimed | corrected | not_fixed ──► merged ──► open | corrected | not_fixed
+
+comparison  open ──► decided ──► retired     open ──► set_aside (skipped by three) ──► open | retired      open ──► retired
 """
 
 from django.db.models import IntegerChoices, TextChoices
@@ -90,8 +92,9 @@ SUBMISSION_MOVES = {
         SubmissionState.GRADED,
     },
     SubmissionState.RETURNED: {SubmissionState.REVISED, SubmissionState.WITHDRAWN, SubmissionState.SUBMITTED},
-    SubmissionState.ACCEPTED: {SubmissionState.SUBMITTED},
-    SubmissionState.REJECTED: {SubmissionState.SUBMITTED},
+    # submitted: its reviewer undoes the decision; revised: an admin reopens it after a second review that disagrees
+    SubmissionState.ACCEPTED: {SubmissionState.SUBMITTED, SubmissionState.REVISED},
+    SubmissionState.REJECTED: {SubmissionState.SUBMITTED, SubmissionState.REVISED},
 }
 
 
@@ -205,3 +208,60 @@ class Scope(TextChoices):
     JOBS = "jobs", _("Fine-tuning")
     INFERENCE = "inference", _("Answers")
     FEEDBACK = "feedback", _("Feedback")
+
+
+class ComparisonState(TextChoices):
+    OPEN = "open", _("Open")
+    DECIDED = "decided", _("Decided")
+    SET_ASIDE = "set_aside", _("Set aside")
+    RETIRED = "retired", _("Retired")
+
+
+COMPARISON_MOVES = {
+    ComparisonState.OPEN: {ComparisonState.DECIDED, ComparisonState.SET_ASIDE, ComparisonState.RETIRED},
+    ComparisonState.SET_ASIDE: {ComparisonState.OPEN, ComparisonState.RETIRED},
+    ComparisonState.DECIDED: {ComparisonState.RETIRED},
+}
+
+
+class ComparisonSource(TextChoices):
+    IMPORT = "import", _("Import")
+    SUBMISSIONS = "submissions", _("Double submissions")
+    EVALUATION = "evaluation", _("Evaluation")
+
+
+class VoteChoice(TextChoices):
+    """What a person can say of two answers, in the places where they saw them."""
+
+    FIRST_CLEARLY = "first_clearly", _("First, clearly")
+    FIRST_SLIGHTLY = "first_slightly", _("First, slightly")
+    SAME = "same", _("The same")
+    SECOND_SLIGHTLY = "second_slightly", _("Second, slightly")
+    SECOND_CLEARLY = "second_clearly", _("Second, clearly")
+    BOTH_BAD = "both_bad", _("Both bad")
+
+
+class ComparisonOutcome(TextChoices):
+    A = "a", _("A is better")
+    B = "b", _("B is better")
+    SAME = "same", _("The same")
+    BOTH_BAD = "both_bad", _("Both bad")
+    SPLIT = "split", _("No majority")
+
+
+class Settlement(TextChoices):
+    """What an admin did where two reviewers disagree."""
+
+    KEPT = "kept", _("First verdict kept")
+    REOPENED = "reopened", _("Reopened")
+
+
+class Measure(TextChoices):
+    """The judgements whose agreement is measured."""
+
+    ACCEPT = "accept", _("Accept or not")
+    COMPARISON = "comparison", _("Comparisons")
+    HELPFUL = "helpful", _("Helpful")
+    TRUTHFUL = "truthful", _("Truthful")
+    HARMLESS = "harmless", _("Harmless")
+    FOLLOWS = "follows", _("Follows the instructions")

@@ -1,5 +1,7 @@
 from celery import shared_task
 
+from labeling.models import Project
+
 
 @shared_task(time_limit=60)
 def sweep() -> None:
@@ -7,3 +9,26 @@ def sweep() -> None:
     from labeling.actions.task import release_expired
 
     release_expired()
+
+
+@shared_task
+def compute_agreement(project_pk: int) -> None:
+    """Work out how far the people of a project agree."""
+    from labeling.actions.agreement_figures import compute_agreement as compute
+
+    compute(project=Project.objects.get(pk=project_pk))
+
+
+@shared_task
+def sweep_agreement() -> None:
+    """Work out what was asked for and forgotten."""
+    from labeling.actions.agreement_figures import compute_due
+
+    compute_due()
+
+
+@shared_task
+def compute_agreement_nightly() -> None:
+    from labeling.actions.agreement_figures import compute_nightly
+
+    compute_nightly()

@@ -1,10 +1,13 @@
 from django.urls import path
 
 from labeling.views import (
+    agreement,
     audit,
     case,
     case_list,
     case_triage,
+    comparison,
+    comparison_admin,
     draft,
     example,
     export,
@@ -17,6 +20,7 @@ from labeling.views import (
     queue,
     reason,
     review,
+    second_review,
     skip,
     standing,
     submission,
@@ -115,4 +119,28 @@ urlpatterns = [
     path(f"{_PROJECT}settings/reasons/<slug:key>/", reason.reason_change, name="labeling-reason-change"),
     path(f"{_PROJECT}examples/", example.example_list, name="labeling-example-list"),
     path(f"{_PROJECT}examples/<int:pk>/retract/", example.example_retract, name="labeling-example-retract"),
+    # comparisons, second reviews, agreement
+    path(f"{_PROJECT}compare/", comparison.comparison_next, name="labeling-comparison-next"),
+    path(f"{_PROJECT}compare/<int:pk>/", comparison.comparison_vote, name="labeling-comparison-vote"),
+    path(f"{_PROJECT}compare/<int:pk>/skip/", comparison.comparison_skip, name="labeling-comparison-skip"),
+    path(f"{_PROJECT}comparisons/", comparison_admin.comparison_list, name="labeling-comparison-list"),
+    path(f"{_PROJECT}comparisons/import/", comparison_admin.comparison_import, name="labeling-comparison-import"),
+    path(f"{_PROJECT}comparisons/pair/", comparison_admin.comparison_pair, name="labeling-comparison-pair"),
+    path(f"{_PROJECT}comparisons/<int:pk>/", comparison_admin.comparison_show, name="labeling-comparison-show"),
+    path(f"{_PROJECT}settings/judging/", comparison_admin.judging_edit, name="labeling-judging-edit"),
+    path(f"{_PROJECT}second-reviews/", second_review.second_review_next, name="labeling-second-review-next"),
+    path(f"{_PROJECT}second-reviews/<int:pk>/", second_review.second_review_judge, name="labeling-second-review-judge"),
+    path(
+        f"{_PROJECT}second-reviews/<int:pk>/skip/",
+        second_review.second_review_skip,
+        name="labeling-second-review-skip",
+    ),
+    path(f"{_PROJECT}disagreements/", second_review.disagreement_list, name="labeling-disagreement-list"),
+    path(
+        f"{_PROJECT}disagreements/<int:pk>/settle/",
+        second_review.disagreement_settle,
+        name="labeling-disagreement-settle",
+    ),
+    path(f"{_PROJECT}agreement/", agreement.agreement_show, name="labeling-agreement-show"),
+    path(f"{_PROJECT}agreement/refresh/", agreement.agreement_refresh, name="labeling-agreement-refresh"),
 ]

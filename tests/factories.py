@@ -5,17 +5,19 @@ import factory
 from common.conversations import digest
 from labeling.models import (
     Case,
+    Comparison,
     Correction,
     Example,
     InstructionVersion,
     Membership,
     Project,
     Review,
+    SecondReview,
     Submission,
     Task,
     User,
 )
-from labeling.states import ExampleKind, Role, SubmissionState, TaskState, Verdict
+from labeling.states import ComparisonSource, ExampleKind, Role, SubmissionState, TaskState, Verdict
 from training.models import BaseModel, DatasetVersion, Job, TunedModel
 
 
@@ -121,6 +123,32 @@ class ExampleFactory(factory.django.DjangoModelFactory):
     messages = factory.SelfAttribute("submission.messages")
     content_hash = factory.LazyAttribute(lambda example: digest(example.messages))
     prompt_hash = factory.LazyAttribute(lambda example: digest(example.messages[:-1]))
+
+
+class ComparisonFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Comparison
+
+    project = factory.SubFactory(ProjectFactory)
+    messages = factory.Sequence(lambda n: [{"role": "user", "content": f"How far is star number {n}?"}])
+    answer_a = "Very far away."
+    answer_b = "Four light years."
+    source = ComparisonSource.IMPORT
+    prompt_hash = factory.LazyAttribute(lambda row: digest(row.messages))
+    content_hash = factory.LazyAttribute(lambda row: digest([row.messages, *sorted((row.answer_a, row.answer_b))]))
+
+
+class SecondReviewFactory(factory.django.DjangoModelFactory):
+    """Drawn and not judged yet; its submission has been accepted."""
+
+    class Meta:
+        model = SecondReview
+
+    submission = factory.SelfAttribute("review.submission")
+    first = factory.SelfAttribute("review")
+
+    class Params:
+        review = factory.SubFactory(ReviewFactory, submission__state=SubmissionState.ACCEPTED)
 
 
 class BaseModelFactory(factory.django.DjangoModelFactory):

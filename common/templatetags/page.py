@@ -25,6 +25,7 @@ TONES = {
     "promoted": "ok",
     "done": "ok",
     "corrected": "ok",
+    "decided": "ok",
     "live": "ok",
     "aside": "wait",
     "rejected": "bad",
@@ -45,6 +46,7 @@ TONES = {
     "queued": "wait",
     "returned": "wait",
     "paused": "wait",
+    "set_aside": "wait",
     "awaiting_approval": "wait",
 }
 

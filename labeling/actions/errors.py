@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-    from labeling.models import Case, Draft, Example, InstructionVersion, Review, ReviewDraft
+    from labeling.models import Case, Comparison, Draft, Example, InstructionVersion, Review, ReviewDraft
 
 
 class LabelingError(Exception):
@@ -23,7 +23,8 @@ class LabelingError(Exception):
     │   ├── OwnWork            nobody reviews what they wrote themselves
     │   ├── NeedsAdmin         sent back too often: an admin decides
     │   ├── UndoTooLate        somebody has built on the decision
-    │   └── HeldByOther        somebody else works on the row
+    │   ├── HeldByOther        somebody else works on the row
+    │   └── AlreadyJudged      the person, or somebody else, gave this judgement before
     ├── SendBackLimit          one more send-back is for an admin to decide
     ├── InvitationError        field `reason`: unknown, used, expired, revoked, email
     ├── AlreadyMember          the person is in the project
@@ -49,6 +50,8 @@ class LabelingError(Exception):
     ├── NotAssignable          the person corrects no cases in this project
     ├── BadReason              a reason that the project does not have, or cannot have
     ├── UneditedDraft          a machine's draft that is to be accepted as it is, without a confirmation
+    ├── BadComparison          two answers that cannot be compared
+    ├── DuplicateComparison    the same prompt with the same two answers is there (field `existing`)
     └── DuplicateExample       the very same conversation is an example already (field `existing`)
     """
 
@@ -270,5 +273,21 @@ class DuplicateExample(LabelingError):
     message = _("An example with exactly this conversation exists already. It would count twice in training.")
 
     def __init__(self, existing: "Example") -> None:
+        super().__init__()
+        self.existing = existing
+
+
+class AlreadyJudged(NotAllowed):
+    message = _("This has been judged already. The first judgement stands.")
+
+
+class BadComparison(LabelingError):
+    message = _("The two answers are the same, so there is nothing to compare.")
+
+
+class DuplicateComparison(LabelingError):
+    message = _("This prompt with these two answers is there already.")
+
+    def __init__(self, existing: "Comparison") -> None:
         super().__init__()
         self.existing = existing

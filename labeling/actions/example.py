@@ -80,6 +80,14 @@ def retract_example(*, example: Example, by: User, reason: str) -> None:
         PreferencePair.objects.filter(twins, project_id=example.project_id, retracted_at__isnull=True).update(
             retracted_at=timezone.now()
         )
+        text = example.messages[-1]["content"]
+        compared = Q(chosen=text) | Q(rejected=text)
+        PreferencePair.objects.filter(
+            compared,
+            project_id=example.project_id,
+            comparison__prompt_hash=example.prompt_hash,
+            retracted_at__isnull=True,
+        ).update(retracted_at=timezone.now())
         RegressionTest.objects.filter(twins, project_id=example.project_id).update(is_active=False)
         record(example, before="accepted", after="retracted", by=by, reason=reason.strip())
     example.refresh_from_db()

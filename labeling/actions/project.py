@@ -29,3 +29,19 @@ def update_project(*, project: Project, by: User | None = None, **settings: Any)
     for name, (before, after) in changed.items():
         record(project, what=f"setting {name}"[:40], before=before, after=after, by=by, project_pk=project.pk)
     return project
+
+
+def update_judging(
+    *, project: Project, n_comparison_people: int, needs_comparison_reason: bool, second_review_share: int, by: User
+) -> Project:
+    """Change how many people judge a comparison, whether they say why, and how much gets a second review."""
+    fields = ("n_comparison_people", "needs_comparison_reason", "second_review_share")
+    before = ", ".join(f"{name} {getattr(project, name)}" for name in fields)
+    project.n_comparison_people, project.needs_comparison_reason = n_comparison_people, needs_comparison_reason
+    project.second_review_share = second_review_share
+    after = ", ".join(f"{name} {getattr(project, name)}" for name in fields)
+    with transaction.atomic():
+        project.save(update_fields=fields)
+        if before != after:
+            record(project, what="judging settings", before=before, after=after, by=by, project_pk=project.pk)
+    return project

@@ -22,6 +22,7 @@ from labeling.actions.errors import (
     SendBackLimit,
 )
 from labeling.actions.example import create_example
+from labeling.actions.second_review import draw_second_review
 from labeling.actions.task import reopen_task
 from labeling.actions.thread import Passage, add_passages
 from labeling.models import Membership, Probe, Project, Review, ReviewDraft, Submission, User
@@ -176,6 +177,7 @@ def review_submission(
         )
         add_passages(submission=row, by=by, passages=passages)
         ReviewDraft.objects.filter(user=by, submission=row).delete()
+        draw_second_review(review=review)
         if row.state == SubmissionState.ACCEPTED:
             _accept(row, edited or row.messages, by)
         elif row.state == SubmissionState.REJECTED:

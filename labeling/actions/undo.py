@@ -8,6 +8,7 @@ from django.db.models import ProtectedError
 from common.states import StaleState, move
 from labeling.actions.errors import NotAllowed, UndoTooLate
 from labeling.actions.review import lease_fields
+from labeling.actions.second_review import drop_second_review
 from labeling.actions.task import complete_task
 from labeling.models import Comment, Draft, Example, Review, ReviewDraft, Submission, Task, User
 from labeling.states import SUBMISSION_MOVES, SubmissionState, TaskState, Verdict
@@ -31,6 +32,7 @@ def undo_review(*, submission: Submission, by: User) -> ReviewDraft:
             draft.content = {**draft.content, review.verdict: _as_draft(review, passages)}
             draft.revision += 1
             draft.save()
+            drop_second_review(review=review)
             review.delete()
             move(
                 row,

@@ -1,3 +1,4 @@
+from labeling.models.agreement import AgreementFigure, AgreementReport
 from labeling.models.api_key import ApiKey
 from labeling.models.case import (
     Case,
@@ -11,6 +12,7 @@ from labeling.models.case import (
     RegressionTest,
     Report,
 )
+from labeling.models.comparison import Comparison, ComparisonSkip, SecondReview, Vote
 from labeling.models.example import Example
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
 from labeling.models.pay import ActiveTime, Rate
@@ -22,12 +24,16 @@ from labeling.models.work import Draft, Review, Skip, Submission, Task
 __all__ = [
     "Acknowledgement",
     "ActiveTime",
+    "AgreementFigure",
+    "AgreementReport",
     "ApiKey",
     "Case",
     "CaseKey",
     "CaseMerge",
     "CaseReason",
     "Comment",
+    "Comparison",
+    "ComparisonSkip",
     "Correction",
     "Draft",
     "Example",
@@ -47,8 +53,10 @@ __all__ = [
     "Report",
     "Review",
     "ReviewDraft",
+    "SecondReview",
     "Skip",
     "Submission",
     "Task",
     "User",
+    "Vote",
 ]

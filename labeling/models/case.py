@@ -168,14 +168,23 @@ class Correction(models.Model):
 
 
 class PreferencePair(models.Model):
-    """Chosen: the correction; rejected: what the model said."""
+    """Of a correction: chosen is the correction, rejected what the model said. Of a comparison: the better and the other."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="preference_pairs")
-    correction = models.OneToOneField(Correction, models.PROTECT, related_name="preference_pair")
+    correction = models.OneToOneField(Correction, models.PROTECT, null=True, related_name="preference_pair")
+    comparison = models.OneToOneField("labeling.Comparison", models.PROTECT, null=True, related_name="preference_pair")
     messages = models.JSONField()
     chosen = models.TextField()
     rejected = models.TextField()
     retracted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(correction__isnull=False) ^ Q(comparison__isnull=False),
+                name="preference_pair_has_one_origin",
+            )
+        ]
 
 
 class RegressionTest(models.Model):

@@ -88,6 +88,12 @@ class Project(models.Model):
     )
     idle_minutes = models.PositiveSmallIntegerField(_("longest pause that counts as work, in minutes"), default=2)
     max_send_backs = models.PositiveSmallIntegerField(_("send-backs before an admin decides"), default=2)
+    # comparisons and second reviews
+    n_comparison_people = models.PositiveSmallIntegerField(_("people for each comparison"), default=1)
+    needs_comparison_reason = models.BooleanField(_("a vote needs a reason"), default=False)
+    second_review_share = models.PositiveSmallIntegerField(
+        _("share of decided submissions that get a second review, in percent"), default=0
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

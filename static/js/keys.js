@@ -3,7 +3,7 @@
 // Keys without a modifier rest while somebody types; nothing happens while an input method composes.
 let first = "";
 
-const typing = (element) => element.closest("input, textarea, select, [contenteditable]");
+const typing = (element) => element.closest("input:not([type=radio]), textarea, select, [contenteditable]");
 const visible = (element) => element.checkVisibility() && !element.disabled; // what a closed <details> hides counts as hidden
 const keyed = () => [...document.querySelectorAll("[data-key]")].filter(visible);
 

@@ -1,0 +1,46 @@
+"""Reads for comparisons, second reviews and agreement. Every one starts from the person or the project."""
+
+from django.db.models import Count, Exists, QuerySet
+
+from labeling.models import AgreementFigure, Comparison, Membership, Project, SecondReview, Submission
+from labeling.models.comparison import free_for
+from labeling.states import ComparisonState, SubmissionState, TaskKind
+
+
+def doubly_answered(project: Project) -> QuerySet[Submission]:
+    """Return the submissions that wait or are accepted, of prompts that more than one person answered, by prompt and age."""
+    live = (SubmissionState.SUBMITTED, SubmissionState.ACCEPTED)
+    rows = Submission.objects.filter(project=project, state__in=live, task__kind=TaskKind.ANSWER)
+    several = rows.order_by().values("task").annotate(n=Count("author", distinct=True)).filter(n__gt=1)
+    return rows.filter(task__in=several.values("task")).select_related("author").order_by("task_id", "pk")
+
+
+def what_to_judge(membership: Membership) -> dict[str, bool]:
+    """Return whether comparisons and second reviews wait for the person now, in one query: every page asks."""
+    project, user = membership.project_id, membership.user
+    comparisons = Comparison.objects.filter(project_id=project).to_judge(user).filter(free_for(user))
+    seconds = SecondReview.objects.filter(submission__project_id=project).waiting_for(user).filter(free_for(user))
+    if not membership.is_reviewer:
+        seconds = SecondReview.objects.none()
+    found = Project.objects.filter(pk=project).values(can_compare=Exists(comparisons), can_review_again=Exists(seconds))
+    row = found.get()
+    return {"can_compare": row["can_compare"], "can_review_again": row["can_review_again"]}
+
+
+def comparison_counts(membership: Membership) -> dict[str, int]:
+    """Return what is left to compare and why the person gets none of it."""
+    user = membership.user
+    left = Comparison.objects.filter(project_id=membership.project_id, state=ComparisonState.OPEN)
+    mine = left.to_judge(user)
+    return {
+        "left": left.count(),
+        "held": mine.count() - mine.filter(free_for(user)).count(),
+        "judged": left.filter(votes__person=user).count(),
+        "skipped": left.filter(skips__person=user).count(),
+    }
+
+
+def agreement_of(membership: Membership) -> list[AgreementFigure]:
+    """Return the stored figures of this person in this project, one for each kind of judgement that they gave."""
+    rows = AgreementFigure.objects.filter(report__project_id=membership.project_id, person_id=membership.user_id)
+    return list(rows.select_related("report").order_by("measure"))

@@ -1,0 +1,12 @@
+from django import template
+
+from labeling import queries_judging
+from labeling.models import Membership
+
+register = template.Library()
+
+
+@register.simple_tag
+def what_to_judge(membership: Membership) -> dict[str, bool]:
+    """Whether comparisons and second reviews wait for the person: {% what_to_judge membership as waiting %}."""
+    return queries_judging.what_to_judge(membership)
