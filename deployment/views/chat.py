@@ -186,9 +186,6 @@ async def _answer(request: HttpRequest, attempts: list[Attempt]) -> HttpResponse
     if not _wants_lines(request):
         await write_all(attempts)
         return redirect(f"{address}#end")
-    rows = [answer_context(membership, attempt.completion, is_live=True) for attempt in attempts]
-    question = attempts[0].completion.messages[-1]["content"]
-    context = {"question": question, "rows": rows}
     opening = {
         "conversation": conversation.pk,
         "address": address,
@@ -197,13 +194,19 @@ async def _answer(request: HttpRequest, attempts: list[Attempt]) -> HttpResponse
         "entry": await sync_to_async(render_to_string)(
             "deployment/_entry.html", {"own": conversation, "conversation": conversation}, request
         ),
-        "html": await sync_to_async(render_to_string)("deployment/_turn.html", context, request),
+        "html": await sync_to_async(_turn_piece)(request, membership, attempts),
     }
     lines = stream_lines(attempts, opening=opening, render=lambda row: _piece(request, membership, row))
     response = StreamingHttpResponse(lines, content_type=CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
+
+
+def _turn_piece(request: HttpRequest, membership: Membership, attempts: list[Attempt]) -> str:
+    rows = [answer_context(membership, attempt.completion, is_live=True) for attempt in attempts]
+    context = {"question": attempts[0].completion.messages[-1]["content"], "rows": rows}
+    return render_to_string("deployment/_turn.html", context, request)
 
 
 def _piece(request: HttpRequest, membership: Membership, completion: Completion) -> str:
