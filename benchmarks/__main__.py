@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("labeling", "engine")
+NAMES = ("labeling", "duplicates", "engine")
 
 
 def main() -> None:

@@ -265,3 +265,14 @@ class Measure(TextChoices):
     TRUTHFUL = "truthful", _("Truthful")
     HARMLESS = "harmless", _("Harmless")
     FOLLOWS = "follows", _("Follows the instructions")
+
+
+class FindingKind(TextChoices):
+    """What is looked for in a text when it is handed in."""
+
+    DUPLICATE = "duplicate", _("Nearly the same text exists")
+    PERSONAL = "personal", _("Personal data")
+    CHATBOT = "chatbot", _("A chatbot's words")
+    LANGUAGE = "language", _("Another language")
+    UNFINISHED = "unfinished", _("Unfinished")
+    LENGTH = "length", _("Length")

@@ -130,6 +130,7 @@ def prepare_model() -> None:
 def prepare_database() -> None:
     say("Preparing the database")
     run(PYTHON, "manage.py", "migrate", "--verbosity", "0")
+    run(PYTHON, "manage.py", "fill_in_fingerprints", "--verbosity", "0")
     run(PYTHON, "manage.py", "create_demo")
 
 

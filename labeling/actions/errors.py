@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
+    from labeling.findings.finding import Finding
     from labeling.models import Case, Comparison, Draft, Example, InstructionVersion, Review, ReviewDraft
 
 
@@ -52,6 +53,7 @@ class LabelingError(Exception):
     ├── UneditedDraft          a machine's draft that is to be accepted as it is, without a confirmation
     ├── BadComparison          two answers that cannot be compared
     ├── DuplicateComparison    the same prompt with the same two answers is there (field `existing`)
+    ├── HasFindings            the text has to be changed or defended first (field `findings`)
     └── DuplicateExample       the very same conversation is an example already (field `existing`)
     """
 
@@ -291,3 +293,11 @@ class DuplicateComparison(LabelingError):
     def __init__(self, existing: "Comparison") -> None:
         super().__init__()
         self.existing = existing
+
+
+class HasFindings(LabelingError):
+    message = _("Something here may need another look. Change it, or say why it is right as it is.")
+
+    def __init__(self, findings: "list[Finding]") -> None:
+        super().__init__()
+        self.findings = findings

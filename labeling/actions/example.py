@@ -7,6 +7,7 @@ from django.utils import timezone
 from common.conversations import Message, digest
 from common.states import record
 from labeling.actions.errors import CommentNeeded, DuplicateExample, NotAllowed
+from labeling.actions.fingerprint import fingerprint_examples
 from labeling.models import (
     Correction,
     Example,
@@ -55,6 +56,7 @@ def create_example(
             if existing := same.first():
                 raise DuplicateExample(existing)
             row.save()
+            fingerprint_examples([row])
     except IntegrityError:
         existing = same.first()
         if existing is None:

@@ -1,6 +1,8 @@
 """Handing in. Whatever reaches the server is kept, also when the lease ran out while the person wrote."""
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 
@@ -8,6 +10,8 @@ from common.conversations import ConversationError, Message, clean
 from common.states import move
 from labeling.actions.draft import Page, require_own_draft
 from labeling.actions.errors import AlreadyHandedIn, BadConversation, NotAllowed, Paused
+from labeling.actions.finding import find_problems, settle
+from labeling.actions.fingerprint import fingerprint_submissions
 from labeling.actions.task import complete_task, reopen_task
 from labeling.models import Draft, InstructionVersion, Membership, Submission, Task, User
 from labeling.queries import current_instructions
@@ -56,6 +60,7 @@ def submit(
     idempotency_key: uuid.UUID,
     revision: int | None = None,
     page: Page = Page(),  # noqa: B008 - frozen
+    overrides: Mapping[str, str] | None = None,
 ) -> Submission:
     """Hand in a demonstration and return it; the same request again returns the same row.
 
@@ -63,10 +68,12 @@ def submit(
     the person's last submission was sent back, this is its revision. It is pinned to the instructions under which its
     draft was begun. Raises Paused, BadConversation, AlreadyHandedIn when the person's text for this task is waiting or
     accepted, and StaleDraft when a later draft than `revision` was saved from another page; None asks for no such check.
+    Raises HasFindings unless `overrides` has a reason for each kind of finding.
     """
     if not membership.is_active:
         raise Paused(membership.pause_reason)
     user, turns = membership.user, _clean(task, messages)
+    findings = find_problems(task=task, messages=turns, by=user, version=page.version)
     with transaction.atomic():
         task = Task.objects.select_for_update().get(pk=task.pk)  # a double click waits here for its first half
         task.project = membership.project
@@ -78,16 +85,10 @@ def submit(
         mine = task.submissions.filter(author=user)
         returned = mine.filter(state=SubmissionState.RETURNED).first()
         if returned is not None:
-            return revise(
-                submission=returned,
-                messages=messages,
-                by=user,
-                idempotency_key=idempotency_key,
-                revision=revision,
-                page=page,
-            )
+            return _revise(returned, turns, user, idempotency_key, revision, page, settle(findings, overrides))
         if mine.filter(state__in=[SubmissionState.SUBMITTED, SubmissionState.ACCEPTED]).exists():
             raise AlreadyHandedIn
+        overridden = settle(findings, overrides)
         submission = Submission.objects.create(
             project_id=task.project_id,
             task=task,
@@ -95,8 +96,10 @@ def submit(
             instruction_version=_pinned(task, user, turns, revision, page),
             messages=turns,
             is_gold=task.is_gold_copy,
+            findings=overridden,
             idempotency_key=idempotency_key,
         )
+        fingerprint_submissions([submission])
         complete_task(task=task, by=user)
     return submission
 
@@ -109,31 +112,48 @@ def revise(
     idempotency_key: uuid.UUID,
     revision: int | None = None,
     page: Page = Page(),  # noqa: B008 - frozen
+    overrides: Mapping[str, str] | None = None,
 ) -> Submission:
     """Hand in the next revision of a sent-back submission and return it; the same request again returns the same row.
 
     Raises NotAllowed for other people's work, BadConversation, IllegalMove or StaleState when it is not sent back, and
-    StaleDraft as `submit` does.
+    StaleDraft and HasFindings as `submit` does.
     """
     if submission.author_id != by.pk:
         raise NotAllowed
     turns = _clean(submission.task, messages)
+    findings = find_problems(task=submission.task, messages=turns, by=by, version=page.version)
     with transaction.atomic():
         Task.objects.select_for_update().get(pk=submission.task_id)
         repeated = _repeated(idempotency_key, by, turns)
         if repeated is not None:
             return repeated
-        move(submission, SubmissionState.REVISED, moves=SUBMISSION_MOVES, by=by)
-        return Submission.objects.create(
-            project_id=submission.project_id,
-            task_id=submission.task_id,
-            author=by,
-            instruction_version=_pinned(submission.task, by, turns, revision, page),
-            revision=submission.revision + 1,
-            previous=submission,
-            messages=turns,
-            idempotency_key=idempotency_key,
-        )
+        return _revise(submission, turns, by, idempotency_key, revision, page, settle(findings, overrides))
+
+
+def _revise(
+    submission: Submission,
+    turns: list[Message],
+    by: User,
+    idempotency_key: uuid.UUID,
+    draft_revision: int | None,
+    page: Page,
+    findings: list[dict[str, Any]],
+) -> Submission:
+    move(submission, SubmissionState.REVISED, moves=SUBMISSION_MOVES, by=by)
+    row = Submission.objects.create(
+        project_id=submission.project_id,
+        task=submission.task,
+        author=by,
+        instruction_version=_pinned(submission.task, by, turns, draft_revision, page),
+        revision=submission.revision + 1,
+        previous=submission,
+        messages=turns,
+        findings=findings,
+        idempotency_key=idempotency_key,
+    )
+    fingerprint_submissions([row])
+    return row
 
 
 @transaction.atomic

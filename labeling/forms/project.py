@@ -2,6 +2,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from labeling.models import Project
+from labeling.states import FindingKind
 
 
 class ProjectCreateForm(forms.ModelForm):
@@ -25,6 +26,13 @@ class ProjectEditForm(forms.ModelForm):
         min_value=5,
         max_value=24 * 60,
         help_text=_("So long a task stays with somebody who does not touch it. Drafts are kept longer."),
+    )
+    checks_off = forms.MultipleChoiceField(
+        label=_("checks to leave out"),
+        choices=FindingKind.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("What is looked at when a text is handed in. Authors may override each check with a reason."),
     )
 
     max_held = forms.IntegerField(
@@ -80,6 +88,6 @@ class ProjectEditForm(forms.ModelForm):
         model = Project
         fields = [
             *("name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"),
-            *("currency", "idle_minutes", "max_send_backs"),
+            *("currency", "idle_minutes", "max_send_backs", "checks_off"),
         ]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from common.conversations import ConversationError, Message, clean
 from labeling.actions.errors import CONVERSATION_MESSAGES
 from labeling.models import Task
-from labeling.states import TaskKind
+from labeling.states import FindingKind, TaskKind
 
 MAX_CHARACTERS = 100_000
 
@@ -63,6 +63,12 @@ class ConversationForm(forms.Form):
         while len(texts) > 2 and not texts[-1].strip() and not texts[-2].strip():
             texts = texts[:-2]
         return [*self.task.messages, *self._join(texts)]
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """Why the author hands the text in all the same, by kind of finding; kinds without a reason are left out."""
+        reasons = {kind: self.data.get(f"override-{kind}", "").strip() for kind in FindingKind.values}
+        return {kind: reason for kind, reason in reasons.items() if reason}
 
     @property
     def has_text(self) -> bool:

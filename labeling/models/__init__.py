@@ -14,6 +14,7 @@ from labeling.models.case import (
 )
 from labeling.models.comparison import Comparison, ComparisonSkip, SecondReview, Vote
 from labeling.models.example import Example
+from labeling.models.fingerprint import Fingerprint, FingerprintBand
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
 from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
@@ -37,6 +38,8 @@ __all__ = [
     "Correction",
     "Draft",
     "Example",
+    "Fingerprint",
+    "FingerprintBand",
     "GoldCopy",
     "GoldTask",
     "Grade",

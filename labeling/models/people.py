@@ -94,6 +94,7 @@ class Project(models.Model):
     second_review_share = models.PositiveSmallIntegerField(
         _("share of decided submissions that get a second review, in percent"), default=0
     )
+    checks_off = models.JSONField(_("checks to leave out"), default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

@@ -163,6 +163,9 @@ class Submission(Leased):
     is_gold = models.BooleanField(default=False, help_text="an answer to a gold task: graded, never trained on")
     idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True)
     needs_admin = models.BooleanField(default=False, help_text="sent back too often: an admin decides")
+    findings = models.JSONField(
+        default=list, blank=True, help_text="what was found and handed in all the same, with why"
+    )
     submitted_at = models.DateTimeField(auto_now_add=True)
 
     objects = SubmissionQuerySet.as_manager()

@@ -51,6 +51,7 @@ from labeling.review_queries import (
     review_queue,
 )
 from labeling.states import Role, SubmissionState, Verdict
+from labeling.views.finding import show_overridden
 
 N_CASES = 25
 
@@ -277,6 +278,7 @@ def _page(
         "submission": submission,
         "turns": mark_passages(submission, comments),
         "thread": comments,
+        "overridden": show_overridden(submission, membership),
         "review": review,
         "reviewed": diff_turns(submission.messages, review.messages) if review and review.messages else None,
         "former": former_revisions(submission, comments) if submission.previous_id else [],

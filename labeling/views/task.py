@@ -1,6 +1,7 @@
 """Writing: the next task, its page, handing in, giving back."""
 
 from contextlib import suppress
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -14,13 +15,22 @@ from django.views.decorators.http import require_GET, require_POST
 from common.htmx import render_page
 from labeling.actions.activity import record_activity
 from labeling.actions.draft import save_draft
-from labeling.actions.errors import LabelingError, LeaseLost, MustAcknowledge, NotAllowed, NotQualified, StaleDraft
+from labeling.actions.errors import (
+    HasFindings,
+    LabelingError,
+    LeaseLost,
+    MustAcknowledge,
+    NotAllowed,
+    NotQualified,
+    StaleDraft,
+)
 from labeling.actions.submission import submit
 from labeling.actions.task import next_task, release_task, resume_task
 from labeling.forms.task import ConversationForm
 from labeling.models import Draft, Membership, Submission
 from labeling.queries import may_write, queue_standing, require_member
 from labeling.views.desk import conflict, desk, find_task, page_of, save
+from labeling.views.finding import show_in_editor
 
 
 @require_GET
@@ -68,7 +78,8 @@ def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     record_activity(membership=membership)
     task = find_task(membership, pk)
     form = ConversationForm(request.POST, task=task)
-    more, status = {"is_saved": False}, 422
+    more: dict[str, Any] = {"is_saved": False}
+    status = 422
     if form.is_valid():
         try:
             submission = submit(
@@ -78,12 +89,16 @@ def task_submit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
                 idempotency_key=form.cleaned_data["idempotency_key"],
                 revision=form.cleaned_data["revision"],
                 page=page_of(form),
+                overrides=form.overrides,
             )
         except StaleDraft as error:
             more, status = conflict(form, error.draft), 409
         except LabelingError as error:
             more["is_saved"] = _keep_refused(membership, form)
-            form.add_error(None, str(error))
+            if isinstance(error, HasFindings):
+                more["findings"] = show_in_editor(error.findings, form=form, membership=membership)
+            else:
+                form.add_error(None, str(error))
         else:
             return _handed_in(request, membership, submission)
     context = desk(task, membership, form, **more)

@@ -229,7 +229,7 @@ def test_handing_out_and_handing_in_ask_the_database_little(project, bobs) -> No
     with CaptureQueriesContext(connection) as handed_in:
         answer(task, bobs)
     statements = [query["sql"] for query in handed_in if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) <= 9
+    assert len(statements) <= 10
 
 
 def test_the_queue_is_read_in_the_order_of_an_index(project, bobs) -> None:
