@@ -1,14 +1,11 @@
 """Reads that several callers share. Every one starts from the person."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import product
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
@@ -24,6 +21,7 @@ from labeling.models import (
     Task,
     User,
 )
+from labeling.search_text import wanted_words
 from labeling.states import Role, SubmissionState, TaskKind, TaskState
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
@@ -116,16 +114,13 @@ def regression_suite(project: Project) -> QuerySet[RegressionTest]:
     )
 
 
-def search_text(rows: Rows, words: str, *fields: str) -> Rows:
-    """Keep the rows in which every word occurs in one of the text or JSON fields, whatever the letter case."""
-    for field in fields:
-        rows = rows.annotate(**{f"{field}_as_text": Cast(field, TextField())})
-    for word in words.split():
-        spelled = {word, json.dumps(word)[1:-1]}  # SQLite keeps JSON in ASCII: \u4e2d for a Chinese character
-        found = Q()
-        for field, spelling in product(fields, spelled):
-            found |= Q(**{f"{field}_as_text__icontains": spelling})
-        rows = rows.filter(found)
+def with_words(rows: Rows, query: str) -> Rows:
+    """Keep the rows that have every word of the query, each by its beginning. A query of mere punctuation finds nothing."""
+    wanted = wanted_words(query)
+    if query.strip() and not wanted:
+        return rows.none()
+    for word in wanted:
+        rows = rows.filter(search_text__has_word=word)
     return rows
 
 

@@ -21,6 +21,7 @@ from labeling.views import (
     reason,
     review,
     second_review,
+    search,
     skip,
     standing,
     submission,
@@ -37,6 +38,8 @@ urlpatterns = [
     path("projects/new/", project.project_create, name="labeling-project-create"),
     path(_PROJECT, project.project_home, name="labeling-project-home"),
     path(f"{_PROJECT}settings/", project.project_edit, name="labeling-project-edit"),
+    path(f"{_PROJECT}search/", search.search, name="labeling-search"),
+    path(f"{_PROJECT}search/counts/", search.search_counts, name="labeling-search-counts"),
     # people
     path("join/<str:token>/", people.invitation_accept, name="labeling-invitation-accept"),
     path(f"{_PROJECT}people/", people.people_list, name="labeling-people-list"),

@@ -57,6 +57,8 @@ def create_example(
                 raise DuplicateExample(existing)
             row.save()
             fingerprint_examples([row])
+            if row.submission is not None:
+                row.tags.set(row.submission.task.tags.all())
     except IntegrityError:
         existing = same.first()
         if existing is None:

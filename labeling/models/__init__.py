@@ -20,6 +20,7 @@ from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
 from labeling.models.review import Comment, ReviewDraft
+from labeling.models.tag import Tag
 from labeling.models.work import Draft, Review, Skip, Submission, Task
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "SecondReview",
     "Skip",
     "Submission",
+    "Tag",
     "Task",
     "User",
     "Vote",

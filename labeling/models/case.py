@@ -5,6 +5,7 @@ from django.utils import timezone
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
 from labeling.models.work import Leased
+from labeling.search_text import SearchTextField
 from labeling.states import CASE_CORRECTABLE, CASE_LIVE, CaseState, Reason, Severity, Source
 
 
@@ -49,6 +50,7 @@ class Case(Leased):
     tested_in = models.CharField(max_length=200, blank=True, help_text="the deployed model that the state speaks of")
     opened_at = models.DateTimeField(auto_now_add=True)
     settled_at = models.DateTimeField(null=True, blank=True)
+    search_text = SearchTextField(sources=("messages", "wrong_output"))
 
     objects = CaseQuerySet.as_manager()
 

@@ -4,7 +4,9 @@ from django.db.models import Q
 from labeling.models.case import Correction
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Project, User
+from labeling.models.tag import Tag
 from labeling.models.work import Submission
+from labeling.search_text import SearchTextField
 from labeling.states import ExampleKind
 
 
@@ -28,6 +30,8 @@ class Example(models.Model):
     instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="examples")
     accepted_at = models.DateTimeField(auto_now_add=True)
     retracted_at = models.DateTimeField(null=True, blank=True)
+    tags = models.ManyToManyField(Tag, related_name="examples", blank=True)
+    search_text = SearchTextField(sources=("messages",))
 
     objects = ExampleQuerySet.as_manager()
 

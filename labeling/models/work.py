@@ -6,6 +6,8 @@ from django.utils import timezone
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
+from labeling.models.tag import Tag
+from labeling.search_text import SearchTextField
 from labeling.states import RejectReason, SkipReason, SubmissionState, TaskKind, TaskState, Verdict
 
 
@@ -51,6 +53,8 @@ class Task(Leased):
     position = models.BigIntegerField(default=0, help_text="smaller ones are handed out first; a skip moves to the end")
     n_people = models.PositiveSmallIntegerField(default=1, help_text="so many different people are to hand in")
     is_gold_copy = models.BooleanField(default=False, help_text="see GoldCopy")
+    tags = models.ManyToManyField(Tag, related_name="tasks", blank=True)
+    search_text = SearchTextField(sources=("messages",))
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -167,6 +171,7 @@ class Submission(Leased):
         default=list, blank=True, help_text="what was found and handed in all the same, with why"
     )
     submitted_at = models.DateTimeField(auto_now_add=True)
+    search_text = SearchTextField(sources=("messages",))
 
     objects = SubmissionQuerySet.as_manager()
 

@@ -11,7 +11,7 @@ from common.pagination import paginate
 from labeling.forms.case import CaseFilterForm
 from labeling.models import Case, Report
 from labeling.models.case import CaseQuerySet
-from labeling.queries import require_member, search_text
+from labeling.queries import require_member, with_words
 from labeling.states import CASE_CORRECTABLE, CaseState, Role
 
 # The tabs of the list: the name in the address and the states behind it, None for all.
@@ -83,5 +83,5 @@ def _filter(rows: CaseQuerySet, chosen: dict[str, Any], user_pk: int) -> CaseQue
         held = Q(leased_by=person, state=CaseState.CLAIMED)
         rows = rows.filter(Q(assignee=person) | held)
     if chosen.get("q"):
-        rows = search_text(rows, chosen["q"], "messages", "wrong_output")
+        rows = with_words(rows, chosen["q"])
     return rows

@@ -7,13 +7,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from common.htmx import render_page
-from common.pagination import paginate
 from labeling.actions.errors import LabelingError
 from labeling.actions.example import retract_example
 from labeling.forms.example import RetractForm
+from labeling.forms.search import SearchForm
 from labeling.models import Example
-from labeling.queries import current_instructions, require_member, search_text
+from labeling.queries import current_instructions, require_member
+from labeling.search import key_page, narrow
 from labeling.states import ExampleKind, Role
+from labeling.views.search import key_of
 
 
 @require_GET
@@ -38,10 +40,9 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
         rows = rows.filter(instruction_version__number__lt=current.number if current else 0)
     elif version.isdecimal():
         rows = rows.filter(instruction_version__number=int(version))
-    words = request.GET.get("q", "").strip()
-    if words:
-        rows = search_text(rows, words, "messages")
-    rows = rows.select_related("author", "accepted_by", "instruction_version", "correction").order_by("-pk")
+    form = SearchForm(request.GET, project=membership.project, kind="examples", without=("state", "version"))
+    rows = narrow(rows, "examples", form.criteria())
+    rows = rows.select_related("author", "accepted_by", "instruction_version", "correction").prefetch_related("tags")
     tabs = [
         {"name": "", "label": _("All"), "n": counts["demonstration"] + counts["correction"]},
         {"name": "demonstration", "label": _("Demonstrations"), "n": counts["demonstration"]},
@@ -49,10 +50,12 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
         {"name": "retracted", "label": _("Retracted"), "n": counts["retracted"]},
     ]
     context = {
-        "page": paginate(request, rows),
+        "page": key_page(rows, before=key_of(request, "before"), after=key_of(request, "after")),
+        "form": form,
+        "query": form.query(),
+        "is_filtered": form.is_filtered(),
         "tabs": tabs,
         "kind": kind,
-        "words": words,
         "n_all": tabs[0]["n"],
         "version": version,
         "current": current,

@@ -2,7 +2,8 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
@@ -10,13 +11,16 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from common.htmx import render_page
-from common.pagination import paginate
 from common.states import StateError
 from labeling.actions.errors import HeldByOther
 from labeling.actions.task import add_prompts, retire_task
+from labeling.forms.search import SearchForm
 from labeling.forms.task import PromptsForm
-from labeling.queries import require_member, search_text
+from labeling.models import Submission
+from labeling.queries import require_member
+from labeling.search import key_page, narrow
 from labeling.states import Role, TaskState
+from labeling.views.search import key_of
 
 
 @require_GET
@@ -27,18 +31,21 @@ def task_list(request: HttpRequest, slug: str) -> HttpResponse:
     counts = dict(tasks.order_by().values_list("state").annotate(n=Count("pk")))
     state = request.GET.get("state", "")
     rows = tasks.filter(state=state) if state in TaskState.values else tasks
-    words = request.GET.get("q", "").strip()
-    if words:
-        rows = search_text(rows, words, "messages")
-    rows = rows.select_related("leased_by", "gold_mark").annotate(n_submissions=Count("submissions")).order_by("-pk")
+    form = SearchForm(request.GET, project=membership.project, kind="tasks", without=("state",))
+    rows = narrow(rows, "tasks", form.criteria())
+    of_task = Submission.objects.filter(task=OuterRef("pk")).order_by().values("task").annotate(n=Count("pk"))
+    rows = rows.select_related("leased_by", "gold_mark").prefetch_related("tags")
+    rows = rows.annotate(n_submissions=Coalesce(Subquery(of_task.values("n")), 0))
     context = {
-        "page": paginate(request, rows),
+        "page": key_page(rows, before=key_of(request, "before"), after=key_of(request, "after")),
+        "form": form,
+        "query": form.query(),
+        "is_filtered": form.is_filtered(),
         "state": state,
-        "words": words,
         "tabs": [(value, label, counts.get(value, 0)) for value, label in TaskState.choices],
         "n_all": sum(counts.values()),
     }
-    return render_page(request, "labeling/task_list.html", context)
+    return render_page(request, "labeling/task_list.html", context, fragment="labeling/_task_rows.html")
 
 
 @require_http_methods(["GET", "POST"])

@@ -6,7 +6,7 @@ from labeling.models import Example
 from tests.factories import CaseFactory, ExampleFactory
 
 LIST = "/p/kitchen/examples/"
-QUERIES_OF_LIST = 9
+QUERIES_OF_LIST = 12
 
 
 def test_the_list_is_for_reviewers(project, sign_in, bob, charlie, rita, client) -> None:

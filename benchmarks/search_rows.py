@@ -1,0 +1,84 @@
+"""Rows for the benchmark of searching: `python -m benchmarks.search_rows seed 100000`. Prints one JSON object."""
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+
+from benchmarks.labeling_rows import in_batches, sign_in  # sets Django up
+
+# ruff: isort: split
+from django.db import connection
+
+from common.conversations import digest
+from labeling.models import Example, Membership, Project, Submission, Task, User
+from labeling.states import ExampleKind, Role, SubmissionState, TaskState
+
+CHINESE = "如何烤一个好吃的蛋糕我们应该先把烤箱预热然后准备材料"
+
+
+def sentences(n: int, n_words: int, *, seed: int) -> Iterator[str]:
+    """Yield texts: `bread` in every second, `quokka` in five of all, 面包 in every fiftieth, words by Zipf's law."""
+    draw = random.Random(seed)
+    vocabulary = ["".join(draw.choices("abcdefghiklmnoprstuvwz", k=draw.randint(3, 10))) for _ in range(20_000)]
+    weights = [1 / (rank + 10) for rank in range(len(vocabulary))]
+    rare = {n * part // 5 for part in range(5)}
+    for number in range(n):
+        words = draw.choices(vocabulary, weights, k=n_words)
+        if number % 2:
+            words[3] = "bread"
+        if number in rare:
+            words[5] = "quokka"
+        if number % 50 == 0:
+            words[7] = "".join(draw.choices(CHINESE, k=12)) + "面包" + "".join(draw.choices(CHINESE, k=12))
+        yield " ".join(words) + f" {number}?"
+
+
+def seed(n: int) -> dict[str, object]:
+    """A project `archive` with n prompts, each answered, each answer an example; and an empty project `queue`."""
+    archive = Project.objects.create(slug="archive", name="Archive")
+    queue = Project.objects.create(slug="queue", name="Queue")
+    admin = User.objects.create(email="admin@example.org", name="Admin")
+    for project in (archive, queue):
+        Membership.objects.create(project=project, user=admin, role=Role.ADMIN)
+    prompts = ([{"role": "user", "content": text}] for text in sentences(n, 30, seed=1))
+    in_batches(
+        (Task(project=archive, messages=row, prompt_hash=digest(row), state=TaskState.DONE) for row in prompts),
+        Task.objects,
+    )
+    tasks = archive.tasks.order_by("pk").iterator(chunk_size=2000)
+    in_batches(
+        (
+            Submission(
+                project=archive,
+                task=task,
+                author=admin,
+                state=SubmissionState.ACCEPTED,
+                messages=[*task.messages, {"role": "assistant", "content": text}],
+            )
+            for task, text in zip(tasks, sentences(n, 60, seed=2), strict=True)
+        ),
+        Submission.objects,
+    )
+    in_batches(
+        (
+            Example(
+                project=archive,
+                kind=ExampleKind.DEMONSTRATION,
+                submission=row,
+                author=admin,
+                messages=row.messages,
+                content_hash=digest(row.messages),
+                prompt_hash=digest(row.messages[:-1]),
+            )
+            for row in archive.submissions.order_by("pk").iterator(chunk_size=2000)
+        ),
+        Example.objects,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")  # as autovacuum does within minutes
+    return {"admin": sign_in(admin)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(seed(int(sys.argv[2]))))
