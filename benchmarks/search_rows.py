@@ -22,7 +22,7 @@ def sentences(n: int, n_words: int, *, seed: int) -> Iterator[str]:
     draw = random.Random(seed)
     vocabulary = ["".join(draw.choices("abcdefghiklmnoprstuvwz", k=draw.randint(3, 10))) for _ in range(20_000)]
     weights = [1 / (rank + 10) for rank in range(len(vocabulary))]
-    rare = {n * part // 5 for part in range(5)}
+    rare = {n * part // 5 | 1 for part in range(5)}
     for number in range(n):
         words = draw.choices(vocabulary, weights, k=n_words)
         if number % 2:

@@ -13,7 +13,7 @@ from django.utils.functional import cached_property
 
 from labeling.figures import day_begins
 from labeling.models import Case, Correction, Example, Membership, Submission
-from labeling.queries import with_words
+from labeling.queries import Rows, with_words
 from labeling.search_text import wanted_words
 from labeling.states import ExampleKind
 
@@ -65,7 +65,7 @@ def rows_of(kind: str, membership: Membership) -> "QuerySet[Any]":
     return Example.objects.filter(project_id=membership.project_id)
 
 
-def narrow(rows: "QuerySet[Any]", kind: str, criteria: Criteria) -> "QuerySet[Any]":
+def narrow(rows: Rows, kind: str, criteria: Criteria) -> Rows:
     """Keep the rows of a kind that fit all criteria. A kind that has no tags, or no model, fits none."""
     if criteria.words:
         rows = with_words(rows, criteria.words)

@@ -67,7 +67,9 @@ class SearchTextField(models.TextField):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, sources: tuple[str, ...] = (), **kwargs: Any) -> None:
         self.sources = sources
-        super().__init__(*args, **({"default": "", "editable": False} | kwargs))
+        kwargs.setdefault("default", "")
+        kwargs.setdefault("editable", False)
+        super().__init__(*args, **kwargs)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
