@@ -3,7 +3,7 @@
 from django.db import DatabaseError, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-TABLES = ("labeling_task", "labeling_submission", "labeling_case", "labeling_example")
+TABLES = ("labeling_task", "labeling_submission", "labeling_case", "labeling_example", "labeling_comparison")
 
 
 def create_index(schema_editor: BaseDatabaseSchemaEditor) -> bool:

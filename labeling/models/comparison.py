@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
 from labeling.models.work import Leased, Review, Submission
+from labeling.search_text import SearchTextField
 from labeling.states import (
     ComparisonOutcome,
     ComparisonSource,
@@ -56,6 +57,7 @@ class Comparison(Leased):
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     decided_at = models.DateTimeField(null=True)
+    search_text = SearchTextField(sources=("messages", "answer_a", "answer_b"))
 
     objects = ComparisonQuerySet.as_manager()
 

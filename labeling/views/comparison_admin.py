@@ -18,7 +18,7 @@ from labeling.actions.errors import CommentNeeded
 from labeling.actions.project import update_judging
 from labeling.forms.comparison import ComparisonImportForm, JudgingForm
 from labeling.models import Comparison, Project
-from labeling.queries import require_member, search_text
+from labeling.queries import require_member, with_words
 from labeling.queries_judging import doubly_answered
 from labeling.states import ComparisonState, Role
 
@@ -33,7 +33,7 @@ def comparison_list(request: HttpRequest, slug: str) -> HttpResponse:
     rows = all_rows.filter(state=state) if state in ComparisonState.values else all_rows
     words = request.GET.get("q", "").strip()
     if words:
-        rows = search_text(rows, words, "messages", "answer_a", "answer_b")
+        rows = with_words(rows, words)
     context = {
         "page": paginate(request, rows.annotate(n_votes=Count("votes")).order_by("-pk")),
         "state": state,
