@@ -1,6 +1,7 @@
 """htmx follows redirects out of sight; a page change has to be said with a header."""
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -9,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 
 class CompressMiddleware(GZipMiddleware):
@@ -19,6 +21,24 @@ class CompressMiddleware(GZipMiddleware):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         return response if response.streaming else super().process_response(request, response)
+
+
+class StaticMiddleware(WhiteNoiseMiddleware):
+    """Answers with static files whole: all of them are small, and an ASGI server can only stream what is asynchronous."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
+        found = static_file.get_response(request.method, request.META)
+        if found.file is None:
+            body = b""
+        else:
+            with found.file as file:
+                body = file.read()
+        response = HttpResponse(body, status=int(found.status))
+        del response["Content-Type"]  # each of its headers comes from WhiteNoise
+        for name, value in found.headers:
+            response[name] = value
+        return response
 
 
 class HtmxRedirectMiddleware:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from rapidfuzz import fuzz
 
 from common.models import Transition
+from labeling.audit_words import sentence, value_said
 from labeling.models import Case, CaseKey, CaseReason, Membership, Project, RegressionTest, Report, User
 from labeling.near import fold, near_keys
 from labeling.states import CASE_LIVE, CASE_MERGEABLE, CaseState, Reason, Role, Severity
@@ -174,12 +175,13 @@ def _entry_of(row: Transition) -> TimelineEntry:
     if not row.what:
         label = dict(CaseState.choices).get(row.after)
         return TimelineEntry(row.at, "move", row.by_name, row.reason, {"state": row.after, "label": label})
-    said = {"before": row.before or _("nobody"), "after": row.after or _("nobody")}
+    before, after = value_said(row, row.before), value_said(row, row.after)
+    said = {"before": before or _("nobody"), "after": after or _("nobody")}
     sentences = {
         "severity": _("set the severity from %(before)s to %(after)s"),
         "assignee": _("changed the assignment from %(before)s to %(after)s"),
         "merge": _("merged %(after)s into this case"),
         "merge undone": _("took the merge with %(before)s back"),
     }
-    sentence = sentences.get(row.what)
-    return TimelineEntry(row.at, "decision", row.by_name, row.reason, sentence % said if sentence else row.what)
+    words = sentences[row.what] % said if row.what in sentences else sentence(row)
+    return TimelineEntry(row.at, "decision", row.by_name, row.reason, words)

@@ -1,13 +1,14 @@
 """Reads of training that several callers share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet
 
 from common.conversations import canonical_json
-from labeling.models import Example, Project
+from labeling.models import Example, Membership, Project
 from training.models import BaseModel, DatasetRow, DatasetVersion, Evaluation, EvaluationResult, Job, TunedModel
 from training.states import EvaluationState, Suite
 
@@ -131,3 +132,36 @@ def probe_counts(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
     rows = evaluation.results.filter(suite=Suite.PROBE).order_by().values("row_id")
     counted = rows.annotate(n_right=Count("pk", filter=Q(is_right=True)), n=Count("pk"))
     return {row["row_id"]: (row["n_right"], row["n"]) for row in counted}
+
+
+@dataclass
+class SubmissionUse:
+    """What became of an accepted text: the numbers of the dataset versions that it is in, the models that learnt it."""
+
+    submission_pk: int
+    is_retracted: bool
+    versions: list[int] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+
+
+def submission_uses(membership: Membership, submission_pks: Sequence[int]) -> list[SubmissionUse]:
+    """Return a line for each of these texts that is the person's own and was accepted; versions and models newest first."""
+    own = Example.objects.filter(
+        project_id=membership.project_id,
+        submission__in=submission_pks,
+        submission__author_id=membership.user_id,
+    ).order_by("-submission_id")
+    found: dict[int, SubmissionUse] = {}
+    for pk, submission_pk, retracted_at in own.values_list("pk", "submission_id", "retracted_at"):
+        found[pk] = SubmissionUse(submission_pk or 0, retracted_at is not None)
+    rows = DatasetRow.objects.filter(example__in=list(found)).order_by("-version__number")
+    taught: dict[int, list[SubmissionUse]] = {}
+    for example_pk, version_pk, number in rows.values_list("example_id", "version_id", "version__number"):
+        use = found[example_pk]
+        use.versions.append(number)
+        taught.setdefault(version_pk, []).append(use)
+    models = TunedModel.objects.filter(job__dataset_version__in=list(taught)).order_by("-pk")
+    for version_pk, name in models.values_list("job__dataset_version_id", "name"):
+        for use in taught[version_pk]:
+            use.models.append(name)
+    return list(found.values())

@@ -1,9 +1,10 @@
 from django.urls import include, path
 
-from training.views import dataset, evaluation, job, model, project
+from training.views import dataset, evaluation, job, model, project, submission
 
 project_urls = [
     path("training/summary/", project.project_summary, name="training-project-summary"),
+    path("training/submissions/", submission.submission_uses, name="training-submission-uses"),
     path("datasets/", dataset.dataset_list, name="training-dataset-list"),
     path("datasets/freeze/", dataset.dataset_create, name="training-dataset-create"),
     path("datasets/<int:number>/", dataset.dataset_show, name="training-dataset-show"),

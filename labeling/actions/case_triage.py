@@ -20,7 +20,7 @@ def set_severity(*, case: Case, severity: int, by: User) -> None:
         row = Case.objects.select_for_update().get(pk=case.pk)
         after = Severity(severity)
         if row.severity != after:
-            record(row, what="severity", before=Severity(row.severity).label, after=after.label, by=by)
+            record(row, what="severity", before=Severity(row.severity).name.lower(), after=after.name.lower(), by=by)
         Case.objects.filter(pk=row.pk).update(severity=after, is_severity_set=True)
     case.refresh_from_db()
 

@@ -70,4 +70,4 @@ def _check_label(others: list[CaseReason], label: str) -> None:
 
 
 def _describe(row: CaseReason) -> str:
-    return f"{row}, {row.get_severity_display()}, {'on' if row.is_active else 'off'}"
+    return f"{row}, {Severity(row.severity).name.lower()}, {'on' if row.is_active else 'off'}"

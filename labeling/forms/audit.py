@@ -4,6 +4,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from labeling.audit import STATE, SUBJECTS, SYSTEM, Query, things_changed
+from labeling.audit_words import thing_changed
 from labeling.models import Project, User
 
 
@@ -30,7 +31,7 @@ class AuditForm(forms.Form):
         fields["what"].choices = [
             ("", _("anything")),
             (STATE, _("state")),
-            *((name, name) for name in things_changed(project)),
+            *((name, thing_changed(name)) for name in things_changed(project)),
         ]
 
     def query(self) -> Query:

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.case import reopen_case
 from labeling.actions.case_triage import assign_case, merge_cases, set_severity, unmerge_case
 from labeling.actions.errors import LabelingError
@@ -20,6 +21,7 @@ from labeling.views.case import case_page, find_case
 @login_required
 def case_severity(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     form = SeverityForm(request.POST)
     if not form.is_valid():
@@ -33,6 +35,7 @@ def case_severity(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     form = AssignForm(request.POST, project=membership.project)
     if not form.is_valid():
@@ -48,6 +51,7 @@ def case_assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_reopen(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     try:
         reopen_case(case=case, by=membership.user)
@@ -63,6 +67,7 @@ def case_reopen(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def case_merge(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Merge this case into another and go there."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     source = find_case(membership, pk)
     form = MergeForm(request.POST)
     if not form.is_valid():
@@ -81,6 +86,7 @@ def case_merge(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def case_unmerge(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     case = find_case(membership, pk)
     try:
         unmerge_case(case=case, by=membership.user)

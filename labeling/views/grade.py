@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.errors import AlreadyGraded, CommentNeeded, HeldByOther, LabelingError
 from labeling.actions.grading import grade_submission, hold_to_grade, leave_ungraded, take_to_grade
 from labeling.forms.gold import GradeForm
@@ -26,6 +27,7 @@ from labeling.states import Role
 def grade_next(request: HttpRequest, slug: str) -> HttpResponse:
     """Hold the oldest answer that waits for a grade and go to it; `after` is one that the person left."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     after = request.GET.get("after", "")
     submission = take_to_grade(
         project=membership.project, reviewer=membership.user, after=int(after) if after.isdecimal() else 0
@@ -40,6 +42,7 @@ def grade_next(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 def grade_show(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     submission = _find(membership, pk)
     if request.method == "POST":
         return _grade(request, membership, submission)
@@ -78,6 +81,7 @@ def _grade(request: HttpRequest, membership: Membership, submission: Submission)
 def grade_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Leave the answer to others and go on to the next."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     leave_ungraded(submission=_find(membership, pk), by=membership.user)
     return _go_on(slug, pk)
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from common.htmx import render_page
 from common.pagination import paginate
 from common.states import StateError
+from labeling.actions.activity import record_activity
 from labeling.actions.errors import CommentNeeded, HeldByOther, LeaseLost, NotAllowed
 from labeling.actions.task import retire_task, return_task, skip_task, take_away
 from labeling.forms.skip import SkipForm
@@ -30,6 +31,7 @@ def task_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     task = get_object_or_404(membership.project.tasks, pk=pk)
     if task.state != TaskState.LEASED or task.leased_by_id != membership.user.pk:
         return redirect("labeling-task-next", slug=slug)
+    record_activity(membership=membership)
     form = SkipForm(request.POST or None)
     if form.is_valid():
         try:
@@ -57,6 +59,7 @@ def skip_list(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _decide(request: HttpRequest, slug: str, pk: int, decide: Callable[[Task, User], None], done: str) -> None:
     membership = require_member(request, slug, Role.ADMIN)
+    record_activity(membership=membership)
     task = get_object_or_404(membership.project.tasks.select_related("leased_by"), pk=pk)
     try:
         decide(task, membership.user)

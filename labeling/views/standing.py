@@ -56,7 +56,7 @@ def member_standing(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         messages.success(request, _change(request.POST, member, membership))
     except LabelingError as error:
         messages.error(request, str(error))
-    return redirect("labeling-people-list", slug=slug)
+    return redirect("labeling-member-show", slug, pk)
 
 
 def _change(data: Any, member: Membership, admin: Membership) -> str:

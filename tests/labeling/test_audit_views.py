@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import override
 
 from common.models import HistoryIsFixed, Transition
 from common.states import record
@@ -19,6 +20,7 @@ from labeling.actions.api_key import create_key, revoke_key
 from labeling.actions.instructions import publish_instructions
 from labeling.actions.people import change_role, invite, pause_member, remove_member, resume_member, revoke_invitation
 from labeling.actions.project import update_project
+from labeling.audit_words import reason_said, thing_changed, value_said
 from labeling.states import Role
 from tests.factories import ProjectFactory, SubmissionFactory
 
@@ -189,3 +191,31 @@ def test_decisions_about_people_and_settings_are_recorded(project, alice, bob, m
         ("instructions", "", "v1"),
     ]
     assert {row.by_name for row in found} == {"Alice"}
+
+
+def test_the_log_speaks_the_readers_language_and_keeps_english(sign_in, alice, bob, project, member_of) -> None:
+    change_role(membership=member_of(bob, project), role=Role.REVIEWER, by=alice)
+    update_project(project=project, by=alice, lease_minutes=30)
+    record(project, what="something new", before="x", after="y", by=alice, project_pk=project.pk)
+    page = sign_in(alice).get(AUDIT).text
+    assert 'Minutes a task is held: <span class="muted">60</span>' in page
+    assert 'Role: <span class="muted">Contractor</span> → <span class="strong">Reviewer</span>' in page
+    assert 'Something new: <span class="muted">x</span>' in page
+    with override("zh-hans"):
+        lines = {row.what: (thing_changed(row.what), value_said(row, row.after)) for row in Transition.objects.all()}
+    assert lines["role"][1] == "审核员"
+    assert lines["something new"] == ("something new", "y")
+
+
+def test_a_change_of_state_is_said_in_the_words_of_its_kind(project, bob) -> None:
+    submission = SubmissionFactory(project=project, author=bob)
+    record(submission, before="submitted", after="returned", reason="gold")
+    record(submission.task, before="leased", after="aside", reason="lease ran out")
+    record(project, before="x", after="y")
+    by_kind = {row.subject_type: row for row in Transition.objects.all()}
+    returned, aside = by_kind["labeling.submission"], by_kind["labeling.task"]
+    assert (value_said(returned, "submitted"), value_said(returned, "returned")) == ("Waiting for review", "Sent back")
+    assert (value_said(aside, "aside"), reason_said(aside)) == ("Needs a look", "the time ran out")
+    assert reason_said(returned) == "gold"  # a person's own words
+    assert value_said(by_kind["labeling.project"], "y") == "y"
+    assert value_said(Transition(subject_type="gone.model"), "open") == "open"

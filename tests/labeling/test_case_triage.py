@@ -34,7 +34,7 @@ class TestSeverity:
         again = report(project, reason=Reason.HARMFUL)
         assert (again.pk, again.severity, again.n_reports) == (case.pk, 1, 2)
         line = Transition.objects.of(case).get(what="severity")
-        assert (line.before, line.after, line.by_name) == ("Harmful", "Minor", "Rita")
+        assert (line.before, line.after, line.by_name) == ("harmful", "minor", "Rita")
 
     def test_the_page_sets_it(self, project, sign_in, rita) -> None:
         case = CaseFactory(project=project)

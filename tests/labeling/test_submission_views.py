@@ -1,11 +1,14 @@
+from decimal import Decimal
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from labeling.actions.draft import save_draft
-from labeling.models import Draft, Review, Submission
+from labeling.figures import today
+from labeling.models import ActiveTime, Draft, Project, Rate, Review, Submission
 from labeling.states import SubmissionState, Verdict
-from tests.factories import InstructionVersionFactory, SubmissionFactory, TaskFactory, UserFactory
+from tests.factories import InstructionVersionFactory, ReviewFactory, SubmissionFactory, TaskFactory, UserFactory
 
 WORK = "/p/kitchen/work/"
 
@@ -117,3 +120,19 @@ def test_the_list_asks_the_database_the_same_at_one_and_at_three_rows(sign_in, b
     with CaptureQueriesContext(connection) as three:
         client.get(WORK, {"state": "rejected"})
     assert len(one) == len(three)
+
+
+def test_my_work_has_the_persons_weeks_and_earnings(sign_in, bob, rita, project, member_of) -> None:
+    Rate.objects.create(membership=member_of(bob, project), amount=Decimal("1.25"), unit="piece", valid_from=today())
+    Project.objects.update(currency="EUR")
+    for author in (bob, bob, rita):
+        ReviewFactory(submission=SubmissionFactory(project=project, author=author), reviewer=rita)
+    ActiveTime.objects.create(project=project, user=bob, day=today(), active_ms=3_900_000, last_ms=1)
+    response = sign_in(bob).get(WORK)
+    week = response.context["this_week"]
+    assert (week.accepted, week.submitted, week.earned) == (2, 2, Decimal("2.50"))
+    assert [line.monday for line in response.context["weeks"]][:1] == [week.monday]
+    assert len(response.context["weeks"]) == 8
+    assert "2.50\N{NO-BREAK SPACE}EUR" in response.text
+    assert "1 h 5 min" in response.text
+    assert "earned" not in sign_in(rita).get(WORK).text.lower()
