@@ -24,6 +24,7 @@ SUBJECTS: dict[str, tuple["str | Promise", str, bool]] = {
     "labeling.task": (_("Task"), "labeling-task-list", False),
     "labeling.submission": (_("Submission"), "labeling-review-submission", True),
     "labeling.case": (_("Case"), "labeling-case-show", True),
+    "labeling.comparison": (_("Comparison"), "labeling-comparison-show", True),
     "labeling.example": (_("Example"), "labeling-example-list", False),
     "labeling.membership": (_("Member"), "labeling-member-show", True),
     "labeling.invitation": (_("Invitation"), "labeling-people-list", False),

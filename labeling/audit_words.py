@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.models import Transition
 from labeling.models import Project
-from labeling.states import Qualification, Role, Severity
+from labeling.states import Qualification, Role, Settlement, Severity
 
 Words = Mapping[str, "str | Promise"]
 
@@ -20,6 +20,7 @@ THINGS: Words = {
     "assignee": _("assignee"),
     "cycle": _("cycle"),
     "dataset version": _("dataset version"),
+    "disagreement": _("disagreement"),
     "escalated": _("escalated"),
     "gold": _("gold task"),
     "grade": _("grade"),
@@ -27,6 +28,7 @@ THINGS: Words = {
     "instructions of the draft": _("instructions of the draft"),
     "invitation": _("invitation"),
     "job": _("job"),
+    "judging settings": _("comparisons and second reviews"),
     "languages": _("languages"),
     "live model": _("live model"),
     "live model, gate overridden": _("live model, gate overridden"),
@@ -34,11 +36,13 @@ THINGS: Words = {
     "merge": _("merge"),
     "merge undone": _("merge undone"),
     "model": _("model"),
+    "preference pair": _("preference pair"),
     "project": _("project"),
     "qualification": _("qualification"),
     "rate": _("rate"),
     "reason": _("reason"),
     "role": _("role"),
+    "second review": _("second review"),
     "settings": _("settings"),
     "severity": _("severity"),
     "standing": _("access"),
@@ -63,8 +67,11 @@ VALUES: Mapping[str, Words] = {
     "API key": _STANDING,
     "model": _STANDING,
     "severity": {each.name.lower(): each.label for each in Severity},
+    "second review": {"accept": _("accept"), "do not accept": _("do not accept")},
     "qualification": dict(Qualification.choices),
+    "disagreement": dict(Settlement.choices),
     "escalated": {"admin": _("an admin")},
+    "preference pair": {"in training": _("in training"), "retracted": _("retracted")},
 }
 
 

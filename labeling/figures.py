@@ -10,7 +10,8 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from labeling.models import ActiveTime, Membership, Project, Rate, Review, Submission, Task
+from labeling.models import ActiveTime, AgreementFigure, Membership, Project, Rate, Review, Submission, Task
+from labeling.queries_judging import agreement_of
 from labeling.states import RateUnit, SubmissionState, TaskState, Verdict
 
 MS_AN_HOUR = 3_600_000
@@ -174,10 +175,16 @@ class Person:
     n_waiting: int = 0
     n_returned: int = 0
     seen_at: datetime | None = None
+    agreement: list[AgreementFigure] = field(default_factory=list)  # one for each kind of judgement that they gave
 
     @property
     def per_week(self) -> float:
         return self.figures.accepted / max(1, len(self.weeks))
+
+    @property
+    def least_agreement(self) -> float | None:
+        """Share of judgements that others shared, in the kind where it is lowest; None where too few were compared."""
+        return min((row.share_same for row in self.agreement if row.share_same is not None), default=None)
 
     @property
     def pk(self) -> int:
@@ -201,6 +208,7 @@ def people(project: Project, members: Sequence[Membership], *, n_weeks: int) -> 
     ):
         rates[rate.membership_id] = rate
     counts = _desk(project, user_pks)
+    agreement = agreement_of(project, user_pks)
     seen: dict[int, Any] = dict(
         ActiveTime.objects.filter(project=project, user__in=user_pks)
         .order_by()
@@ -213,6 +221,7 @@ def people(project: Project, members: Sequence[Membership], *, n_weeks: int) -> 
             weeks=weeks[member.user_id],
             figures=total(weeks[member.user_id]),
             rate=rates.get(member.pk),
+            agreement=agreement.get(member.user_id, []),
             n_held=counts.held.get(member.user_id, 0),
             n_waiting=counts.waiting.get(member.user_id, 0),
             n_returned=counts.returned.get(member.user_id, 0),

@@ -1,5 +1,7 @@
 """Reads for comparisons, second reviews and agreement. Every one starts from the person or the project."""
 
+from collections.abc import Iterable
+
 from django.db.models import Count, Exists, QuerySet
 
 from labeling.models import AgreementFigure, Comparison, Membership, Project, SecondReview, Submission
@@ -40,7 +42,10 @@ def comparison_counts(membership: Membership) -> dict[str, int]:
     }
 
 
-def agreement_of(membership: Membership) -> list[AgreementFigure]:
-    """Return the stored figures of this person in this project, one for each kind of judgement that they gave."""
-    rows = AgreementFigure.objects.filter(report__project_id=membership.project_id, person_id=membership.user_id)
-    return list(rows.select_related("report").order_by("measure"))
+def agreement_of(project: Project, user_pks: Iterable[int]) -> dict[int, list[AgreementFigure]]:
+    """Return the stored figures of these people in the project, by person, one for each kind of judgement that they gave."""
+    rows = AgreementFigure.objects.filter(report__project=project, person__in=user_pks).order_by("measure")
+    found: dict[int, list[AgreementFigure]] = {}
+    for row in rows.select_related("report"):
+        found.setdefault(row.person_id or 0, []).append(row)
+    return found

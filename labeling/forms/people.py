@@ -30,7 +30,9 @@ class PeopleForm(forms.Form):
         required=False,
         choices=[("", _("in the project")), ("paused", _("paused")), ("removed", _("removed")), ("all", _("all"))],
     )
-    sort = forms.RegexField(r"^-?(name|role|desk|weekly|acceptance|active)$", required=False, widget=forms.HiddenInput)
+    sort = forms.RegexField(
+        r"^-?(name|role|desk|weekly|acceptance|agreement|active)$", required=False, widget=forms.HiddenInput
+    )
 
     @staticmethod
     def columns() -> list[tuple[str, str]]:
@@ -40,6 +42,7 @@ class PeopleForm(forms.Form):
             ("desk", gettext("On the desk")),
             ("weekly", gettext("Accepted a week")),
             ("acceptance", gettext("Acceptance")),
+            ("agreement", gettext("Agreement")),
             ("active", gettext("Active time")),
         ]
 

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from common.htmx import render_page
+from labeling.actions.activity import record_activity
 from labeling.actions.comparison import first_side, next_comparison, skip_comparison, vote
 from labeling.actions.errors import AlreadyJudged, LabelingError, MustAcknowledge
 from labeling.forms.comparison import SkipForm, VoteForm
@@ -31,6 +32,7 @@ KEYS = dict(zip(VoteChoice.values, "123450", strict=True))
 def comparison_next(request: HttpRequest, slug: str) -> HttpResponse:
     """Hand out a comparison and go to it; say why when there is none."""
     membership = require_member(request, slug)
+    record_activity(membership=membership)
     try:
         comparison = next_comparison(membership=membership)
     except MustAcknowledge:
@@ -46,6 +48,7 @@ def comparison_next(request: HttpRequest, slug: str) -> HttpResponse:
 def comparison_vote(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Show two answers without where they come from, and take the vote. Who does not hold it goes to their next one."""
     membership = require_member(request, slug)
+    record_activity(membership=membership)
     comparison = _find(membership, pk)
     if request.method == "GET":
         if comparison.leased_by_id != membership.user_id:
@@ -71,6 +74,7 @@ def comparison_vote(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @login_required
 def comparison_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug)
+    record_activity(membership=membership)
     comparison = _find(membership, pk)
     form = SkipForm(request.POST)
     if not form.is_valid():

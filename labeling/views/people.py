@@ -71,6 +71,7 @@ SORTS: dict[str, Callable[[Person], Any]] = {
     "desk": lambda person: (person.n_held, person.n_waiting),
     "weekly": lambda person: person.per_week,
     "acceptance": lambda person: -1 if person.figures.acceptance is None else person.figures.acceptance,
+    "agreement": lambda person: -1 if person.least_agreement is None else person.least_agreement,
     "active": lambda person: person.figures.active_ms,
 }
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from common.htmx import render_page
 from common.pagination import paginate
+from labeling.actions.activity import record_activity
 from labeling.actions.errors import LabelingError
 from labeling.actions.second_review import (
     judge_again,
@@ -27,6 +28,7 @@ from labeling.states import Role
 def second_review_next(request: HttpRequest, slug: str) -> HttpResponse:
     """Hold the oldest drawn submission and go to it; `after` is one that the person left."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     after = request.GET.get("after", "")
     second = take_second_review(
         project=membership.project, reviewer=membership.user, after=int(after) if after.isdecimal() else 0
@@ -43,6 +45,7 @@ def second_review_next(request: HttpRequest, slug: str) -> HttpResponse:
 def second_review_judge(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Show a decided submission without its verdict, and take the second one. Who does not hold it goes to their next."""
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     second = _find(membership, pk)
     form = SecondReviewForm(request.POST or None)
     if request.method == "GET" and (second.is_accepted is not None or second.leased_by_id != membership.user_id):
@@ -71,6 +74,7 @@ def second_review_judge(request: HttpRequest, slug: str, pk: int) -> HttpRespons
 @login_required
 def second_review_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
+    record_activity(membership=membership)
     release_second_review(second=_find(membership, pk), by=membership.user)
     return _go_on(slug, pk)
 

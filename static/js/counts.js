@@ -4,7 +4,7 @@ const CJK = "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}";
 const PIECE = new RegExp(`[${CJK}]|[^\\s${CJK}]+`, "gu");
 const due = new Set();
 
-const words = (text) => text.match(PIECE)?.filter((piece) => /[\p{L}\p{N}]/u.test(piece)).length ?? 0;
+export const words = (text) => text.match(PIECE)?.filter((piece) => /[\p{L}\p{N}]/u.test(piece)).length ?? 0;
 
 function count(area) {
   const line = area.closest("[data-turn]").querySelector(".turn__count");

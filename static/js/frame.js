@@ -1,4 +1,6 @@
 // The page frame: keys, theme, menu, dialogs, toasts. Everything is bound to data-* attributes by delegation.
+import { token } from "./copies.js";
+
 document.documentElement.classList.add("js");
 
 function toast(text) {
@@ -43,6 +45,12 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "1";
 });
 addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+// Somebody who signed in again in another tab has a new token; the cookie knows it.
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (!token()) return;
+  detail.headers["X-CSRFToken"] = token();
+  if (detail.parameters.csrfmiddlewaretoken) detail.parameters.csrfmiddlewaretoken = token();
+});
 document.addEventListener("emend:say", (event) => toast(event.detail));
 document.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline));
 document.addEventListener("htmx:responseError", () => toast(document.body.dataset.failed));

@@ -17,7 +17,20 @@ document.addEventListener("htmx:configRequest", (event) => {
   Object.assign(event.detail.parameters, { writer: page.writer, step: page.step });
 });
 
-document.addEventListener("htmx:beforeRequest", (event) => isSave(event) && say("saving"));
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (isSave(event) && box().dataset.state !== "signedOut") say("saving"); // else the way back in stays
+});
+
+// Nobody is thrown out while typing: the words say it, with the way back in.
+function offerSignIn(address) {
+  if (box().dataset.state === "signedOut") return;
+  say("signedOut");
+  const link = Object.assign(document.createElement("a"), { href: address, textContent: box().dataset.signIn });
+  link.addEventListener("click", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.shiftKey) page.isOver = page.isKept; // kept here for their return: no question
+  });
+  box().querySelector("[data-words]").append(" ", link);
+}
 
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   const { xhr } = event.detail;
@@ -25,15 +38,13 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   if (!isMine(event) || event.target === editor() || xhr.status >= 300) return;
   clearTimeout(again);
   failures = 0;
-  delete box().dataset.state;
   if (!goes || !new URL(goes, location.href).pathname.startsWith("/accounts/")) {
+    delete box().dataset.state;
     settle(page.sent);
   } else if (isSave(event)) {
-    event.preventDefault(); // nobody is thrown out while typing: the words say it, with the way back in
+    event.preventDefault();
     keep();
-    say("signedOut");
-    const link = Object.assign(document.createElement("a"), { href: goes, textContent: box().dataset.signIn });
-    box().querySelector("[data-words]").append(" ", link);
+    offerSignIn(goes);
   }
 });
 
@@ -58,13 +69,12 @@ for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) 
 // Leaving: the last words go along as a beacon. Only where the server cannot have them, the browser asks.
 addEventListener("beforeunload", (event) => {
   if (!isUnsaved()) return;
+  page.step += 1; // the beacon's; who comes back goes on from there
   keep();
   const isTroubled = !page.isKept || /offline|lost|signedOut/.test(box().dataset.state) || document.querySelector("[data-conflict]");
   const form = new FormData(editor());
-  form.set("revision", revision().value);
-  form.set("csrfmiddlewaretoken", token());
-  form.set("writer", page.writer);
-  form.set("step", page.step + 1);
+  const more = { revision: revision().value, csrfmiddlewaretoken: token(), writer: page.writer, step: page.step };
+  for (const [name, value] of Object.entries(more)) form.set(name, value);
   const isWaiting = "waiting" in editor().dataset;
   if (isTroubled || isWaiting || !navigator.sendBeacon(editor().dataset.save, form)) event.preventDefault();
 });

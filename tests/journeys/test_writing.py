@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.journeys.web import Web
+from tests.word_counts import WORD_COUNTS
 
 pytestmark = pytest.mark.journey
 
@@ -92,3 +93,75 @@ def test_the_network_goes_away_while_somebody_hands_in(web: Web, page: Page) -> 
     page.go_back()  # to the text that is handed in: the next task, with a word about it
     expect(page.locator("#toasts")).to_contain_text("You have handed that text in")
     assert web.rows("Submission.objects.count()") == 1
+
+
+def sign_in(page: Page) -> None:
+    page.fill("input[name=login]", "cora@example.org")
+    page.fill("input[name=password]", "correct horse battery")
+    page.click("main button[type=submit]")
+
+
+def test_the_last_words_go_along_when_the_page_is_left(web: Web, page: Page) -> None:
+    questions: list[str] = []
+    page.on("dialog", lambda dialog: (questions.append(dialog.type), dialog.accept()))
+    page.goto("/p/kitchen/write/")
+    page.fill(ANSWER, "")
+    page.type(ANSWER, "Last words")
+    page.goto("/p/kitchen/")
+    assert questions == []
+    page.evaluate("localStorage.clear()")  # what follows comes from the server
+    page.goto("/p/kitchen/write/")
+    expect(page.locator(ANSWER)).to_have_value("Last words")
+    page.type(ANSWER, "First words. ")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+    expect(page.locator("[data-conflict]")).to_have_count(0)
+
+
+def test_a_session_that_ended_is_no_end_of_writing(web: Web, page: Page) -> None:
+    page.goto("/p/kitchen/write/")
+    page.fill(ANSWER, "")
+    page.type(ANSWER, "Before. ")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+    page.context.clear_cookies()
+    page.type(ANSWER, "After. ")
+    expect(page.locator("#save-state")).to_contain_text("Signed out")
+    other = page.context.new_page()
+    other.goto("/accounts/login/")
+    sign_in(other)
+    other.wait_for_url(lambda url: "/accounts/login" not in url)
+    page.type(ANSWER, "Here again.")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+    page.context.clear_cookies()
+    page.type(ANSWER, " And out once more.")
+    page.locator("#save-state a").click()  # no question: the text is kept here for its owner
+    sign_in(page)
+    expect(page.locator(ANSWER)).to_have_value("Before. After. Here again. And out once more.")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+
+
+def test_words_are_counted_as_by_the_check_of_the_length(web: Web, page: Page) -> None:
+    page.goto("/p/kitchen/write/")
+    texts = [text for text, _n in WORD_COUNTS]
+    script = "async (texts) => { const { words } = await import('/static/js/counts.js'); return texts.map(words); }"
+    assert page.evaluate(script, texts) == [n for _text, n in WORD_COUNTS]
+
+
+def test_signing_out_sends_what_the_server_lacks_and_leaves_nothing_behind(web: Web, page: Page) -> None:
+    page.context.clear_cookies()
+    page.goto("/p/kitchen/write/")
+    sign_in(page)
+    page.fill(ANSWER, "")
+    page.context.set_offline(True)
+    page.type(ANSWER, "Only here")
+    with page.expect_event("dialog") as asked:
+        page.once("dialog", lambda dialog: dialog.dismiss())
+        page.locator("form[data-sign-out] button").first.dispatch_event("click")
+    assert "not on the server yet" in asked.value.message
+    expect(page.locator(ANSWER)).to_have_value("Only here")
+    page.context.set_offline(False)
+    page.locator("form[data-sign-out] button").first.dispatch_event("click")
+    page.wait_for_url("**/accounts/login/**")
+    assert page.evaluate("Object.keys(localStorage)") == []
+    page.goto("/p/kitchen/write/")
+    sign_in(page)
+    expect(page.locator(ANSWER)).to_have_value("Only here")

@@ -219,3 +219,14 @@ def test_a_change_of_state_is_said_in_the_words_of_its_kind(project, bob) -> Non
     assert reason_said(returned) == "gold"  # a person's own words
     assert value_said(by_kind["labeling.project"], "y") == "y"
     assert value_said(Transition(subject_type="gone.model"), "open") == "open"
+
+
+def test_lines_outlive_their_project(rows) -> None:
+    guard = importlib.import_module("common.migrations.0003_audit_filters_and_guard")
+    project = ProjectFactory()
+    record(project, what="project", after=project.slug, project_pk=project.pk)
+    guard.protect(apps, connection.schema_editor())
+    key = project.pk
+    project.delete()
+    assert Transition.objects.get(project_pk=key).after == project.slug
+    guard.unprotect(apps, connection.schema_editor())

@@ -15,10 +15,11 @@ from labeling.findings.fingerprints import (
     split_words,
 )
 from labeling.findings.languages import detect_language, find_other_language
-from labeling.findings.lengths import find_length
+from labeling.findings.lengths import count_words, find_length
 from labeling.findings.personal import find_personal
 from labeling.findings.places import QUOTE_LENGTH, shorten
 from labeling.findings.unfinished import find_unfinished
+from tests.word_counts import WORD_COUNTS
 
 CODE = "```python\ndef add(a, b):\n    return a + b,\n```"
 TABLE = "| town | people |\n|---|---|\n| Lund | 94,000 |\n| Umeå | 91,000 |"
@@ -160,6 +161,11 @@ def test_unfinished_texts(text: str, what: str) -> None:
 )
 def test_length(text: str, limits: tuple[int | None, int | None], found: tuple[str, int, int] | None) -> None:
     assert find_length(text, fewest=limits[0], most=limits[1]) == found
+
+
+@pytest.mark.parametrize(("text", "n"), WORD_COUNTS)
+def test_words_are_counted_as_below_the_editor(text: str, n: int) -> None:
+    assert count_words(text) == n
 
 
 def test_words_and_pairs() -> None:
