@@ -122,7 +122,7 @@ def test_a_session_that_ended_is_no_end_of_writing(web: Web, page: Page) -> None
     page.fill(ANSWER, "")
     page.type(ANSWER, "Before. ")
     expect(page.locator("#save-state")).to_have_text("Saved")
-    page.context.clear_cookies()
+    page.context.clear_cookies(name="emend_session")
     page.type(ANSWER, "After. ")
     expect(page.locator("#save-state")).to_contain_text("Signed out")
     other = page.context.new_page()
@@ -131,7 +131,7 @@ def test_a_session_that_ended_is_no_end_of_writing(web: Web, page: Page) -> None
     other.wait_for_url(lambda url: "/accounts/login" not in url)
     page.type(ANSWER, "Here again.")
     expect(page.locator("#save-state")).to_have_text("Saved")
-    page.context.clear_cookies()
+    page.context.clear_cookies(name="emend_session")
     page.type(ANSWER, " And out once more.")
     page.locator("#save-state a").click()  # no question: the text is kept here for its owner
     sign_in(page)
@@ -147,7 +147,7 @@ def test_words_are_counted_as_by_the_check_of_the_length(web: Web, page: Page) -
 
 
 def test_signing_out_sends_what_the_server_lacks_and_leaves_nothing_behind(web: Web, page: Page) -> None:
-    page.context.clear_cookies()
+    page.context.clear_cookies(name="emend_session")
     page.goto("/p/kitchen/write/")
     sign_in(page)
     page.fill(ANSWER, "")
