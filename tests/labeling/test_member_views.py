@@ -11,6 +11,7 @@ from django.urls import reverse
 from common.models import Transition
 from labeling.actions.pay import set_languages
 from labeling.actions.people import change_role, pause_member
+from labeling.actions.task import next_task
 from labeling.figures import today
 from labeling.models import Membership, Rate
 from labeling.states import RateUnit, Role, TaskState
@@ -92,7 +93,8 @@ def test_a_change_of_role_and_of_access_comes_back_to_the_page(sign_in, alice, b
 
 def test_a_member_is_removed_and_the_work_stays(sign_in, alice, bob, project, bobs, url) -> None:
     work = SubmissionFactory(project=project, author=bob)
-    task = TaskFactory(project=project, state=TaskState.LEASED, leased_by=bob)
+    TaskFactory(project=project)
+    task = next_task(membership=bobs)
     client = sign_in(alice)
     response = client.post(url("member-remove"), {"reason": "Moved away."})
     assert response.headers["Location"] == "/p/kitchen/people/"

@@ -1,6 +1,5 @@
 """The people of a project: filters, sorting, and the weeks as a file."""
 
-import asyncio
 import csv
 from datetime import timedelta
 from decimal import Decimal
@@ -8,7 +7,6 @@ from io import StringIO
 
 import pytest
 from django.db import connection
-from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 
 from labeling import figures
@@ -17,6 +15,7 @@ from labeling.figures import day_begins, monday_of, people_weeks, today
 from labeling.models import ActiveTime, Membership, Rate, Review, Submission
 from labeling.states import RateUnit, Role, SubmissionState, Verdict
 from tests.factories import MembershipFactory, ReviewFactory, SubmissionFactory, UserFactory
+from tests.streams import download
 
 PEOPLE = "/p/kitchen/people/"
 WEEKS = "/p/kitchen/people/weeks.csv"
@@ -94,15 +93,8 @@ def test_rows_with_figures_cost_no_more_queries(sign_in, alice, bob, rita, proje
     assert len(one) == len(three)
 
 
-def download(user, url: str = WEEKS) -> list[dict[str, str]]:
-    async def fetch() -> str:
-        client = AsyncClient()
-        await client.aforce_login(user)
-        response = await client.get(url)
-        assert response.headers["Content-Disposition"] == 'attachment; filename="kitchen-people.csv"'
-        return b"".join([chunk async for chunk in response.streaming_content]).decode("utf-8-sig")
-
-    return list(csv.DictReader(StringIO(asyncio.run(fetch()))))
+def weeks(user, url: str = WEEKS) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(download(user, url))))
 
 
 def accepted(project, author, reviewer, moment) -> None:
@@ -146,16 +138,16 @@ def test_the_file_is_safe_to_open_in_a_spreadsheet(alice, bob, rita, project) ->
     bob.name = '=HYPERLINK("http://bad.example/")'
     bob.save(update_fields=["name"])
     accepted(project, bob, rita, day_begins(today()))
-    lines = download(alice, f"{WEEKS}?weeks=1")
+    lines = weeks(alice, f"{WEEKS}?weeks=1")
     assert [line["name"] for line in lines] == ['\'=HYPERLINK("http://bad.example/")', "Alice", "Rita"]
     assert [(line["role"], line["accepted"], line["earned"]) for line in lines] == [
         ("contractor", "1", ""),
         ("admin", "0", ""),
         ("reviewer", "0", ""),
     ]
-    assert len(download(alice)) == 3 * 8
-    assert len(download(alice, f"{WEEKS}?weeks=nonsense")) == 3 * 8
-    assert len(download(alice, f"{WEEKS}?weeks=0")) == 3
+    assert len(weeks(alice)) == 3 * 8
+    assert len(weeks(alice, f"{WEEKS}?weeks=nonsense")) == 3 * 8
+    assert len(weeks(alice, f"{WEEKS}?weeks=0")) == 3
 
 
 def test_only_admins_get_the_file(sign_in, alice, bob, charlie) -> None:

@@ -135,4 +135,5 @@ def test_my_work_has_the_persons_weeks_and_earnings(sign_in, bob, rita, project,
     assert len(response.context["weeks"]) == 8
     assert "2.50\N{NO-BREAK SPACE}EUR" in response.text
     assert "1 h 5 min" in response.text
-    assert "earned" not in sign_in(rita).get(WORK).text.lower()
+    assert 'stat__label">earned' in response.text
+    assert 'stat__label">earned' not in sign_in(rita).get(WORK).text  # nobody set a rate
