@@ -1,4 +1,4 @@
-"""Searching 100,000 tasks, submissions and examples over HTTP, on both databases.
+"""Searching 100,000 tasks, submissions and examples over HTTP, on both databases; and importing 100,000 prompts.
 
 Each figure is a whole page of results, from the request to the last byte, as a reviewer sees it. EMEND_BENCH_ROWS=5000
 makes a small one.
@@ -55,7 +55,10 @@ def bench(name: str, database_url: str) -> dict[str, object]:
         port = free_port()
         with serving(environment, port):
             browser = Browser(port, str(seeded["admin"]))
-            return {kind: search(browser, kind) for kind in ("tasks", "submissions", "examples")}
+            figures: dict[str, object] = {kind: search(browser, kind) for kind in ("tasks", "submissions", "examples")}
+        figures["import"] = rows(environment, "import", str(N_ROWS))
+        print(f"  import: {json.dumps(figures['import'])}", file=sys.stderr, flush=True)
+        return figures
 
 
 def main() -> None:

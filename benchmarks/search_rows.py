@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+import time
 from collections.abc import Iterator
 
 from benchmarks.labeling_rows import in_batches, sign_in  # sets Django up
@@ -11,6 +12,8 @@ from benchmarks.labeling_rows import in_batches, sign_in  # sets Django up
 from django.db import connection
 
 from common.conversations import digest
+from labeling.actions.prompt_import import start_import, upload_prompts
+from labeling.actions.prompt_import_run import work_on
 from labeling.models import Example, Membership, Project, Submission, Task, User
 from labeling.states import ExampleKind, Role, SubmissionState, TaskState
 
@@ -80,5 +83,24 @@ def seed(n: int) -> dict[str, object]:
     return {"admin": sign_in(admin)}
 
 
+def import_prompts(n: int) -> dict[str, object]:
+    """Import n prompts with two tags from a CSV file, as the worker does; return the seconds of reading and of importing."""
+    project = Project.objects.get(slug="queue")
+    admin = User.objects.get(email="admin@example.org")
+    lines = (f'"{text}","one,two"\n'.encode() for text in sentences(n, 30, seed=3))
+    row = upload_prompts(project=project, name="prompts.csv", chunks=[b"prompt,tags\n", *lines], by=admin)
+    figures: dict[str, object] = {"mb": round(row.size_bytes / 1e6, 1)}
+    for step in ("check_s", "import_s"):
+        began = time.perf_counter()
+        work_on(import_pk=row.pk)
+        figures[step] = round(time.perf_counter() - began, 1)
+        row.refresh_from_db()
+        if step == "check_s":
+            start_import(prompt_import=row, by=admin)
+    assert row.n_added == n, f"{row.n_added} were added"
+    return figures
+
+
 if __name__ == "__main__":
-    print(json.dumps(seed(int(sys.argv[2]))))
+    command = {"seed": seed, "import": import_prompts}[sys.argv[1]]
+    print(json.dumps(command(int(sys.argv[2]))))

@@ -29,6 +29,7 @@ SUBJECTS: dict[str, tuple["str | Promise", str, bool]] = {
     "labeling.membership": (_("Member"), "labeling-member-show", True),
     "labeling.invitation": (_("Invitation"), "labeling-people-list", False),
     "labeling.instructionversion": (_("Instructions"), "labeling-instructions-show", False),
+    "labeling.promptimport": (_("Import of prompts"), "labeling-prompt-import-show", True),
     "labeling.project": (_("Project"), "labeling-project-edit", False),
     "labeling.apikey": (_("API key"), "deployment-key-list", False),
     "training.datasetversion": (_("Dataset version"), "training-dataset-list", False),

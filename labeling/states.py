@@ -65,6 +65,45 @@ TASK_MOVES = {
 }
 
 
+class PromptImportState(TextChoices):
+    """A file of prompts on its way into the queue.
+
+    uploaded ──► checking ──► ready ──► importing ──► done
+       ▲            │                       │           │
+       └─ failed ◄──┴───────────────────────┘           ▼
+    cancelled from any of these but done          undoing ──► undone   (from cancelled too)
+    """
+
+    UPLOADED = "uploaded", _("Uploaded")
+    CHECKING = "checking", _("Being read")
+    READY = "ready", _("Ready")
+    IMPORTING = "importing", _("Being imported")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    UNDOING = "undoing", _("Being undone")
+    UNDONE = "undone", _("Undone")
+
+
+PROMPT_IMPORT_MOVES = {
+    PromptImportState.UPLOADED: {PromptImportState.CHECKING, PromptImportState.CANCELLED},
+    PromptImportState.CHECKING: {PromptImportState.READY, PromptImportState.FAILED, PromptImportState.CANCELLED},
+    PromptImportState.READY: {PromptImportState.IMPORTING, PromptImportState.CANCELLED},
+    PromptImportState.IMPORTING: {PromptImportState.DONE, PromptImportState.FAILED, PromptImportState.CANCELLED},
+    PromptImportState.FAILED: {PromptImportState.UPLOADED, PromptImportState.CANCELLED},
+    PromptImportState.DONE: {PromptImportState.UNDOING},
+    PromptImportState.CANCELLED: {PromptImportState.UNDOING},
+    PromptImportState.UNDOING: {PromptImportState.UNDONE},
+}
+# A worker is at one of these, or should be.
+PROMPT_IMPORT_AT_WORK = (
+    PromptImportState.UPLOADED,
+    PromptImportState.CHECKING,
+    PromptImportState.IMPORTING,
+    PromptImportState.UNDOING,
+)
+
+
 class SkipReason(TextChoices):
     CANNOT_JUDGE = "cannot_judge", _("I cannot judge this")
     LANGUAGE = "language", _("It is not in my language")

@@ -5,10 +5,20 @@ from labeling.models import Project
 
 @shared_task(time_limit=60)
 def sweep() -> None:
-    """Free the tasks whose lease ran out."""
+    """Free the tasks whose lease ran out; take up imports that broke off."""
+    from labeling.actions.prompt_import import resume_imports
     from labeling.actions.task import release_expired
 
     release_expired()
+    resume_imports()
+
+
+@shared_task(time_limit=3600)
+def work_on_import(import_pk: int) -> None:
+    """Read, import or take back a file of prompts, from where it stands."""
+    from labeling.actions.prompt_import_run import work_on
+
+    work_on(import_pk=import_pk)
 
 
 @shared_task

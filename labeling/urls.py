@@ -17,6 +17,7 @@ from labeling.views import (
     member,
     people,
     project,
+    prompt_import,
     queue,
     reason,
     review,
@@ -93,6 +94,9 @@ urlpatterns = [
     # the queue of tasks
     path(f"{_PROJECT}tasks/", queue.task_list, name="labeling-task-list"),
     path(f"{_PROJECT}tasks/add/", queue.task_add, name="labeling-task-add"),
+    path(f"{_PROJECT}imports/", prompt_import.import_list, name="labeling-prompt-import-list"),
+    path(f"{_PROJECT}imports/<int:pk>/", prompt_import.import_show, name="labeling-prompt-import-show"),
+    path(f"{_PROJECT}imports/<int:pk>/change/", prompt_import.import_change, name="labeling-prompt-import-change"),
     path(f"{_PROJECT}tasks/<int:pk>/retire/", queue.task_retire, name="labeling-task-retire"),
     path(f"{_PROJECT}tasks/<int:pk>/take-away/", skip.task_take_away, name="labeling-task-take-away"),
     path(f"{_PROJECT}tasks/look/", skip.skip_list, name="labeling-skip-list"),

@@ -49,6 +49,7 @@ class LabelingError(Exception):
     │   └── CorrectedMeanwhile     somebody corrected it after the person had opened it
     ├── NotMergeable           the two cases cannot become one, or the merge cannot be undone
     ├── NotAssignable          the person corrects no cases in this project
+    ├── FileRefused            a file of prompts that cannot be taken
     ├── BadReason              a reason that the project does not have, or cannot have
     ├── UneditedDraft          a machine's draft that is to be accepted as it is, without a confirmation
     ├── BadComparison          two answers that cannot be compared
@@ -201,6 +202,10 @@ CONVERSATION_MESSAGES = {
     "last_user": _("The last turn of a prompt has to be the user's."),
     "other_prompt": _("The prompt of this task may not be changed."),
 }
+
+
+class FileRefused(LabelingError):
+    message = _("The file cannot be used.")
 
 
 class UnchangedText(LabelingError):

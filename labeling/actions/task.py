@@ -294,7 +294,7 @@ def add_prompts(*, project: Project, prompts: Iterable[list[Message]], by: User 
                 project=project,
                 messages=prompt,
                 prompt_hash=prompt_hash,
-                n_people=_n_people(project, prompt_hash),
+                n_people=n_people_for(project, prompt_hash),
                 created_by=by,
             )
             for prompt_hash, prompt in wanted.items()
@@ -307,7 +307,7 @@ def add_prompts(*, project: Project, prompts: Iterable[list[Message]], by: User 
     return AddedPrompts(n_added=n_added, n_duplicates=len(prompts) - n_added)
 
 
-def _n_people(project: Project, prompt_hash: str) -> int:
+def n_people_for(project: Project, prompt_hash: str) -> int:
     """Two for `double_share` percent of the prompts. Which ones follows from the prompt: adding it elsewhere draws the same."""
     return 2 if int(prompt_hash[:8], 16) % 10_000 < project.double_share * 100 else 1
 

@@ -18,6 +18,7 @@ from labeling.models.fingerprint import Fingerprint, FingerprintBand
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
 from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
+from labeling.models.prompt_import import PromptImport
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
 from labeling.models.review import Comment, ReviewDraft
 from labeling.models.tag import Tag
@@ -52,6 +53,7 @@ __all__ = [
     "PreferencePair",
     "Probe",
     "Project",
+    "PromptImport",
     "Rate",
     "RegressionTest",
     "Report",

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
+from labeling.models.prompt_import import PromptImport
 from labeling.models.tag import Tag
 from labeling.search_text import SearchTextField
 from labeling.states import RejectReason, SkipReason, SubmissionState, TaskKind, TaskState, Verdict
@@ -54,6 +55,7 @@ class Task(Leased):
     n_people = models.PositiveSmallIntegerField(default=1, help_text="so many different people are to hand in")
     is_gold_copy = models.BooleanField(default=False, help_text="see GoldCopy")
     tags = models.ManyToManyField(Tag, related_name="tasks", blank=True)
+    prompt_import = models.ForeignKey(PromptImport, models.SET_NULL, null=True, related_name="tasks")
     search_text = SearchTextField(sources=("messages",))
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

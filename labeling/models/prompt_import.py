@@ -1,0 +1,68 @@
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+from labeling.models.people import Project, User
+from labeling.states import PROMPT_IMPORT_AT_WORK, PromptImportState
+
+
+class PromptImport(models.Model):
+    """A file of prompts and how far it is. The file lies under VAR_DIR until the import is over."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompt_imports")
+    state = models.CharField(max_length=10, choices=PromptImportState.choices, default=PromptImportState.UPLOADED)
+    name = models.CharField(max_length=200, help_text="the file's, as it was uploaded")
+    file_key = models.UUIDField(unique=True)
+    size_bytes = models.BigIntegerField()
+    encoding = models.CharField(max_length=20, default="utf-8")
+    language = models.CharField(max_length=20, blank=True, help_text="in which problems are put into words")
+    format = models.CharField(max_length=10, blank=True)
+    columns = models.JSONField(default=dict, help_text="{recognised: as it is called in the file}")
+    unknown_columns = models.JSONField(default=list)
+    tags = models.JSONField(default=list, help_text="given to each of the tasks")
+    preview = models.JSONField(
+        default=list, help_text="the first good rows: {line, messages, tags, n_people, position}"
+    )
+    bad_lines = models.JSONField(default=list, help_text="the first bad rows: [line, why, how it begins]")
+    problem = models.TextField(blank=True, help_text="why the whole file cannot be used")
+    needs_encoding = models.BooleanField(default=False)
+    read_bytes = models.BigIntegerField(default=0)
+    n_rows = models.PositiveIntegerField(default=0)
+    n_bad = models.PositiveIntegerField(default=0)
+    n_handled = models.PositiveIntegerField(
+        default=0, help_text="rows whose fate is committed; the import goes on behind them"
+    )
+    n_added = models.PositiveIntegerField(default=0)
+    n_duplicates = models.PositiveIntegerField(default=0)
+    n_kept = models.PositiveIntegerField(default=0, help_text="tasks that undoing left, for somebody worked on them")
+    seen_at = models.DateTimeField(null=True, help_text="when a worker last showed that it is at it")
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "seen_at"], name="prompt_import_work")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.VAR_DIR) / "imports" / str(self.file_key)
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.state in PROMPT_IMPORT_AT_WORK
+
+    @property
+    def n_good(self) -> int:
+        return self.n_rows - self.n_bad
+
+    @property
+    def percent(self) -> int:
+        """How far the present step is."""
+        if self.state == PromptImportState.CHECKING:
+            done, whole = self.read_bytes, self.size_bytes
+        else:
+            done, whole = self.n_handled, self.n_rows
+        return min(100, done * 100 // whole) if whole else 0
