@@ -3,6 +3,7 @@ from django.urls import path
 from labeling.views import (
     agreement,
     audit,
+    bulk,
     case,
     case_list,
     case_triage,
@@ -41,6 +42,9 @@ urlpatterns = [
     path(f"{_PROJECT}settings/", project.project_edit, name="labeling-project-edit"),
     path(f"{_PROJECT}search/", search.search, name="labeling-search"),
     path(f"{_PROJECT}search/counts/", search.search_counts, name="labeling-search-counts"),
+    path(f"{_PROJECT}bulk/<int:pk>/", bulk.bulk_show, name="labeling-bulk-show"),
+    path(f"{_PROJECT}bulk/<int:pk>/undo/", bulk.bulk_undo, name="labeling-bulk-undo"),
+    path(f"{_PROJECT}bulk/<str:kind>/", bulk.bulk_run, name="labeling-bulk-run"),
     # people
     path("join/<str:token>/", people.invitation_accept, name="labeling-invitation-accept"),
     path(f"{_PROJECT}people/", people.people_list, name="labeling-people-list"),

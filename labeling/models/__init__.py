@@ -1,5 +1,6 @@
 from labeling.models.agreement import AgreementFigure, AgreementReport
 from labeling.models.api_key import ApiKey
+from labeling.models.bulk import BulkAction
 from labeling.models.case import (
     Case,
     CaseKey,
@@ -30,6 +31,7 @@ __all__ = [
     "AgreementFigure",
     "AgreementReport",
     "ApiKey",
+    "BulkAction",
     "Case",
     "CaseKey",
     "CaseMerge",

@@ -12,7 +12,7 @@ from labeling.forms.case import CaseFilterForm
 from labeling.models import Case, Report
 from labeling.models.case import CaseQuerySet
 from labeling.queries import require_member, with_words
-from labeling.states import CASE_CORRECTABLE, CaseState, Role
+from labeling.states import CASE_CORRECTABLE, CaseState, Role, Severity
 
 # The tabs of the list: the name in the address and the states behind it, None for all.
 TABS: dict[str, tuple[str, ...] | None] = {
@@ -63,6 +63,8 @@ def case_list(request: HttpRequest, slug: str) -> HttpResponse:
         "tabs": tabs,
         "tab": tab,
         "filter_form": form,
+        "severities": Severity.choices,
+        "people": [(key, name) for key, name in form.fields["person"].choices if key],  # type: ignore[attr-defined]
         "is_filtered": form.is_filtered(),
         "query": form.query(),
         "n_to_correct": tabs[0]["n"],

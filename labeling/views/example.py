@@ -53,6 +53,7 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
         "page": key_page(rows, before=key_of(request, "before"), after=key_of(request, "after")),
         "form": form,
         "query": form.query(),
+        "bulk_query": f"state={kind}&version={version}{form.query()}",
         "is_filtered": form.is_filtered(),
         "tabs": tabs,
         "kind": kind,

@@ -40,6 +40,7 @@ def task_list(request: HttpRequest, slug: str) -> HttpResponse:
         "page": key_page(rows, before=key_of(request, "before"), after=key_of(request, "after")),
         "form": form,
         "query": form.query(),
+        "bulk_query": f"state={state}{form.query()}",
         "is_filtered": form.is_filtered(),
         "state": state,
         "tabs": [(value, label, counts.get(value, 0)) for value, label in TaskState.choices],

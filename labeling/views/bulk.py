@@ -1,0 +1,83 @@
+"""One thing done to many rows of a list, and taken back."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from common.htmx import render_page
+from labeling.actions.bulk import DEEDS, LIMIT, ROLES, run_bulk, undo_bulk
+from labeling.actions.errors import NotAllowed
+from labeling.forms.search import SearchForm
+from labeling.models import BulkAction, Membership
+from labeling.queries import require_member
+from labeling.search import narrow, rows_of
+from labeling.states import Role
+
+LISTS = {"tasks": "labeling-task-list", "cases": "labeling-case-list", "examples": "labeling-example-list"}
+
+
+@require_POST
+@login_required
+def bulk_run(request: HttpRequest, slug: str, kind: str) -> HttpResponse:
+    """Do it to the rows that were ticked, or with `all` to those that fit the filters in `query`."""
+    if kind not in ROLES:
+        raise Http404
+    membership = require_member(request, slug, ROLES[kind])
+    what = request.POST.get("what", "")
+    value = request.POST.get(f"value_{what}", "")
+    rows = list(_chosen(request, membership, kind)[:LIMIT])
+    if not rows:
+        messages.error(request, _("Tick the rows first."))
+        return redirect(LISTS[kind], slug)
+    try:
+        bulk = run_bulk(project=membership.project, kind=kind, what=what, value=value, rows=rows, by=membership.user)
+    except NotAllowed as error:
+        messages.error(request, str(error))
+        return redirect(LISTS[kind], slug)
+    return redirect("labeling-bulk-show", slug, bulk.pk)
+
+
+def _chosen(request: HttpRequest, membership: Membership, kind: str) -> Any:
+    rows = rows_of(kind, membership).order_by("pk")
+    if not request.POST.get("all"):
+        keys = [int(key) for key in request.POST.getlist("pk") if key.isascii() and key.isdecimal() and len(key) < 19]
+        return rows.filter(pk__in=keys[:LIMIT])
+    query = QueryDict(request.POST.get("query", ""))
+    rows = narrow(rows, kind, SearchForm(query, project=membership.project, kind=kind).criteria())
+    return rows.filter(retracted_at__isnull=True) if kind == "examples" else rows
+
+
+@require_GET
+@login_required
+def bulk_show(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """What was done to how many rows, what could not be done and why, and the way back."""
+    membership = require_member(request, slug, Role.REVIEWER)
+    bulk = get_object_or_404(BulkAction.objects.filter(project=membership.project).select_related("by"), pk=pk)
+    require_member(request, slug, ROLES[bulk.kind])
+    deed = DEEDS[bulk.kind][bulk.what]
+    context = {
+        "bulk": bulk,
+        "label": deed.label,
+        "can_undo": bool(deed.undo) and bool(bulk.done) and bulk.undone_at is None,
+        "is_final": deed.undo is None,
+        "list_url": LISTS[bulk.kind],
+    }
+    return render_page(request, "labeling/bulk_show.html", context)
+
+
+@require_POST
+@login_required
+def bulk_undo(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    membership = require_member(request, slug, Role.REVIEWER)
+    bulk = get_object_or_404(BulkAction, project=membership.project, pk=pk)
+    require_member(request, slug, ROLES[bulk.kind])
+    try:
+        undo_bulk(bulk=bulk, by=membership.user)
+    except NotAllowed as error:
+        messages.error(request, str(error))
+    return redirect("labeling-bulk-show", slug, pk)
