@@ -14,7 +14,7 @@ from labeling.actions.bulk import DEEDS, LIMIT, ROLES, run_bulk, undo_bulk
 from labeling.actions.errors import NotAllowed
 from labeling.forms.search import SearchForm
 from labeling.models import BulkAction, Membership
-from labeling.queries import require_member
+from labeling.queries import current_instructions, require_member
 from labeling.search import narrow, rows_of
 from labeling.states import Role
 
@@ -47,9 +47,15 @@ def _chosen(request: HttpRequest, membership: Membership, kind: str) -> Any:
     if not request.POST.get("all"):
         keys = [int(key) for key in request.POST.getlist("pk") if key.isascii() and key.isdecimal() and len(key) < 19]
         return rows.filter(pk__in=keys[:LIMIT])
-    query = QueryDict(request.POST.get("query", ""))
-    rows = narrow(rows, kind, SearchForm(query, project=membership.project, kind=kind).criteria())
-    return rows.filter(retracted_at__isnull=True) if kind == "examples" else rows
+    query = QueryDict(request.POST.get("query", ""), mutable=True)
+    if kind == "examples":
+        rows = rows.filter(retracted_at__isnull=True)
+    if kind == "examples" and query.get("version") == "superseded":
+        current = current_instructions(membership.project)
+        rows = rows.filter(instruction_version__number__lt=current.number if current else 0)
+        del query["version"]
+    form = SearchForm(query, project=membership.project, kind=kind)
+    return narrow(rows, kind, form.criteria()) if form.is_valid() else rows.none()
 
 
 @require_GET

@@ -7,7 +7,7 @@ from labeling.actions.bulk import run_bulk, undo_bulk
 from labeling.actions.errors import NotAllowed
 from labeling.models import BulkAction, Case, Example, Task
 from labeling.states import TaskState
-from tests.factories import CaseFactory, ExampleFactory, TaskFactory
+from tests.factories import CaseFactory, ExampleFactory, InstructionVersionFactory, TaskFactory
 
 BULK = "/p/kitchen/bulk/"
 
@@ -99,8 +99,19 @@ def test_ticked_rows_or_all_that_match_and_back(sign_in, alice, project) -> None
     other.tags.add(project.tags.create(name="oven"))
     client.post(f"{BULK}tasks/", {"all": "1", "query": "state=open&tag=oven", "what": "retire"})
     assert states() == ["open", "retired", "open"]
+    client.post(f"{BULK}tasks/", {"all": "1", "query": "state=open&person=nobody", "what": "retire"})
+    assert states() == ["open", "retired", "open"]  # a filter that makes no sense chooses nothing
     assert "Tick the rows first" in client.post(f"{BULK}tasks/", {"what": "retire"}, follow=True).text
     assert "not possible" in client.post(f"{BULK}tasks/", {"pk": ticked.pk, "what": "eat"}, follow=True).text
+
+
+def test_all_examples_that_follow_a_superseded_version(sign_in, alice, project) -> None:
+    old, new = (InstructionVersionFactory(project=project, number=number) for number in (1, 2))
+    example = ExampleFactory(project=project, instruction_version=old)
+    ExampleFactory(project=project, instruction_version=new)
+    query = "state=&version=superseded"
+    sign_in(alice).post(f"{BULK}examples/", {"all": "1", "query": query, "what": "tag", "value_tag": "old"})
+    assert list(Example.objects.filter(tags__name="old")) == [example]
 
 
 def test_for_whom(sign_in, client, project, alice, rita, charlie, run) -> None:
