@@ -185,7 +185,7 @@ def _seen(row: PromptImport, **fields: Any) -> None:
 
 
 def _fail(row: PromptImport, problem: str, *, needs_encoding: bool = False) -> None:
-    fields = {"problem": problem, "needs_encoding": needs_encoding, "seen_at": None}
+    fields: dict[str, Any] = {"problem": problem, "needs_encoding": needs_encoding, "seen_at": None}
     move(row, PromptImportState.FAILED, moves=PROMPT_IMPORT_MOVES, by=None, reason=problem, **fields)
 
 
