@@ -51,6 +51,15 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   detail.headers["X-CSRFToken"] = token();
   if (detail.parameters.csrfmiddlewaretoken) detail.parameters.csrfmiddlewaretoken = token();
 });
+// Where a swap takes the focused element away, the focus goes to what the new piece has to say, not back to the page's start.
+let hadFocus = false;
+document.addEventListener("htmx:beforeSwap", (event) => (hadFocus = event.detail.target.contains(document.activeElement)));
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (!hadFocus || document.activeElement !== document.body || !event.target.isConnected) return;
+  const place = event.target.querySelector("[aria-invalid=true], [role=alert]") ?? event.target;
+  if (place.tabIndex < 0) place.tabIndex = -1;
+  place.focus();
+});
 document.addEventListener("emend:say", (event) => toast(event.detail));
 document.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline));
 document.addEventListener("htmx:responseError", () => toast(document.body.dataset.failed));

@@ -13,10 +13,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from tests.journeys.web import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = [
@@ -186,3 +190,15 @@ def newcomer(emend: Emend, browser: Browser) -> Iterator[Callable[[], Page]]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Stage]":
+    """The web process alone, on a project in which every page has something to show."""
+    from tests.journeys.web import Stage
+
+    web = Stage(var=tmp_path_factory.mktemp("stage"))
+    web.prepare()
+    web.start()
+    yield web
+    web.kill()

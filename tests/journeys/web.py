@@ -8,6 +8,9 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext
 
 from tests.journeys.conftest import ROOT, free_port, wait_for
 
@@ -84,3 +87,29 @@ class Web:
         """Return the value of an expression over the models, read from the database by a process of its own."""
         code = f"import json\nfrom labeling.models import *\nprint(json.dumps({expression}))"
         return json.loads(self.manage("shell", "--verbosity", "0", "-c", code).strip().splitlines()[-1])
+
+
+@dataclass
+class Stage(Web):
+    """A web process on the project of tests.journeys.stage, with the sessions of its people and the keys of its rows."""
+
+    sessions: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+        told = json.loads(self.run("import json; from tests.journeys.stage import fill; print(json.dumps(fill()))"))
+        self.sessions, self.keys = told["sessions"], told["keys"]
+
+    def run(self, code: str) -> str:
+        """Run Python with Django set up, in a process of its own, and return the last line that it printed."""
+        return self.manage("shell", "--verbosity", "0", "-c", code).strip().splitlines()[-1]
+
+    def enter(self, browser: Browser, role: str, session: str = "", **options: Any) -> BrowserContext:
+        """Open a browser profile in which the person of that role is signed in, or nobody."""
+        options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce", **options}
+        context = browser.new_context(base_url=self.url, **options)
+        if value := session or self.sessions.get(role):
+            context.add_cookies([{"name": "emend_session", "value": value, "url": self.url}])
+        return context
