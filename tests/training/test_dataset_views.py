@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from django.test import AsyncClient
 from django.urls import reverse
 
 from common.conversations import digest
 from labeling.models import Probe, RegressionTest
+from tests.streams import download
 from tests.training.conftest import make_correction, make_demonstration
 from training.actions.dataset import freeze_dataset
 from training.models import DatasetVersion
@@ -119,15 +119,8 @@ def test_rows_cost_no_query_each(sign_in, project, alice, version, count_queries
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("query", "name"), [("", "kitchen-v1.jsonl"), ("?split=valid", "kitchen-v1-valid.jsonl")])
-async def test_the_download_is_openai_chat_jsonl(version, alice, query, name) -> None:
-    from asgiref.sync import sync_to_async
-
-    client = AsyncClient()
-    await client.aforce_login(alice)
-    response = await client.get(url("download", 1) + query)
-    text = b"".join([part async for part in response.streaming_content]).decode()
-    split = "valid" if query else ""
-    assert text == "".join(await sync_to_async(list)(export_chunks(version, split=split)))
-    assert response["Content-Disposition"] == f'attachment; filename="{name}"'
+def test_the_download_is_openai_chat_jsonl(version, alice, query, name) -> None:
+    text = download(alice, url("download", 1) + query, name=name)
+    assert text == "".join(export_chunks(version, split="valid" if query else ""))
     assert len(text.splitlines()) == (version.n_valid if query else version.n_examples)
     assert set(json.loads(text.splitlines()[0])) == {"messages"}
