@@ -32,6 +32,8 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "csp",
+    "rest_framework",
+    "drf_spectacular",
     "common",
     "labeling",
     "training",
@@ -154,7 +156,39 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 # counters and short-lived answers that all web processes share
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": VAR_DIR / "cache"}}
+WEBHOOK_PRIVATE = env.read_bool("EMEND_WEBHOOK_PRIVATE", False)  # webhooks may call addresses of one's own network
 API_REQUESTS_PER_MINUTE = env.read_int("EMEND_API_REQUESTS_PER_MINUTE", 1200)  # of one key; 0: no limit
+
+# /api/v1, see labeling.api
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "labeling.api.access.KeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["labeling.api.access.KeyThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "labeling.api.problems.problem",
+    "STRICT_JSON": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Emend: labeling",
+    "DESCRIPTION": "What the pages of labeling do, for programs. See docs/rest-api.md.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SORT_OPERATIONS": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "MemberRole": "labeling.states.Role",
+        "TurnRole": "labeling.api.shapes.ROLES",
+        "RejectReason": "labeling.states.RejectReason",
+        "SkipReason": "labeling.states.SkipReason",
+    },
+    "PREPROCESSING_HOOKS": ["labeling.api.endpoint.only_own"],
+}
 
 # Celery: the row is the truth, the message a nudge; so no results are kept and a lost message costs a sweep.
 CELERY_BROKER_URL = env.read_text("EMEND_BROKER_URL", "filesystem://localhost")
@@ -184,6 +218,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
     "sweep-training": {"task": "training.tasks.sweep", "schedule": 15.0},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
+    "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
     "sweep-agreement": {"task": "labeling.tasks.sweep_agreement", "schedule": 300.0},
     "agreement": {"task": "labeling.tasks.compute_agreement_nightly", "schedule": crontab(hour=3, minute=20)},

@@ -32,6 +32,7 @@ SUBJECTS: dict[str, tuple["str | Promise", str, bool]] = {
     "labeling.promptimport": (_("Import of prompts"), "labeling-prompt-import-show", True),
     "labeling.project": (_("Project"), "labeling-project-edit", False),
     "labeling.apikey": (_("API key"), "deployment-key-list", False),
+    "labeling.webhook": (_("Webhook"), "labeling-webhook-list", False),
     "training.datasetversion": (_("Dataset version"), "training-dataset-list", False),
     "training.job": (_("Job"), "training-job-list", False),
     "training.evaluation": (_("Evaluation"), "training-evaluation-list", False),

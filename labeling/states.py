@@ -247,6 +247,7 @@ class Scope(TextChoices):
     JOBS = "jobs", _("Fine-tuning")
     INFERENCE = "inference", _("Answers")
     FEEDBACK = "feedback", _("Feedback")
+    LABELING = "labeling", _("Labeling")
 
 
 class ComparisonState(TextChoices):
@@ -315,3 +316,21 @@ class FindingKind(TextChoices):
     LANGUAGE = "language", _("Another language")
     UNFINISHED = "unfinished", _("Unfinished")
     LENGTH = "length", _("Length")
+
+
+class WebhookEvent(TextChoices):
+    """What another product can be told about."""
+
+    SUBMISSION_ACCEPTED = "submission.accepted", _("A submission was accepted")
+    CASE_OPENED = "case.opened", _("A case was opened")
+    CASE_FIXED = "case.fixed", _("A case was fixed")
+    MODEL_DEPLOYED = "model.deployed", _("A model was deployed")
+
+
+TEST_EVENT = "webhook.test"
+
+
+class DeliveryState(TextChoices):
+    PENDING = "pending", _("Waiting")
+    DELIVERED = "delivered", _("Delivered")
+    FAILED = "failed", _("Given up")

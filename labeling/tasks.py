@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from labeling.models import Project
+from labeling.models import Project, WebhookDelivery
 
 
 @shared_task(time_limit=60)
@@ -42,3 +42,21 @@ def compute_agreement_nightly() -> None:
     from labeling.actions.agreement_figures import compute_nightly
 
     compute_nightly()
+
+
+@shared_task(time_limit=40)
+def deliver_webhook(delivery_pk: int) -> None:
+    """Try to send one message to another product."""
+    from labeling.actions.webhook import deliver
+
+    delivery = WebhookDelivery.objects.select_related("webhook").filter(pk=delivery_pk).first()
+    if delivery is not None:  # its address was deleted meanwhile
+        deliver(delivery=delivery)
+
+
+@shared_task(time_limit=60)
+def sweep_webhooks() -> None:
+    """Send the messages that are due."""
+    from labeling.actions.webhook import nudge_due
+
+    nudge_due()

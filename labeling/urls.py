@@ -29,6 +29,7 @@ from labeling.views import (
     submission,
     task,
     thread,
+    webhook,
 )
 
 _PROJECT = "p/<slug:slug>/"
@@ -57,6 +58,12 @@ urlpatterns = [
     path(f"{_PROJECT}people/<int:pk>/remove/", member.member_remove, name="labeling-member-remove"),
     path(f"{_PROJECT}people/<int:pk>/standing/", standing.member_standing, name="labeling-member-standing"),
     path(f"{_PROJECT}invitations/<int:pk>/revoke/", people.invitation_revoke, name="labeling-invitation-revoke"),
+    # webhooks
+    path(f"{_PROJECT}webhooks/", webhook.webhook_list, name="labeling-webhook-list"),
+    path(f"{_PROJECT}webhooks/<int:pk>/", webhook.webhook_show, name="labeling-webhook-show"),
+    path(f"{_PROJECT}webhooks/<int:pk>/delete/", webhook.webhook_delete, name="labeling-webhook-delete"),
+    path(f"{_PROJECT}webhooks/<int:pk>/test/", webhook.webhook_test, name="labeling-webhook-test"),
+    path(f"{_PROJECT}deliveries/<int:pk>/again/", webhook.delivery_again, name="labeling-delivery-again"),
     # audit
     path(f"{_PROJECT}audit/", audit.audit_list, name="labeling-audit-list"),
     path(f"{_PROJECT}audit/decisions.csv", audit.audit_export, {"ending": "csv"}, name="labeling-audit-csv"),

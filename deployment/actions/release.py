@@ -20,8 +20,9 @@ from deployment.models import Deployment, DeploymentChange
 from deployment.queries import ASSISTANT, latest_evaluation, settled_cases
 from deployment.states import ChangeKind
 from labeling.actions.case_training import settle_case, start_training
+from labeling.actions.webhook import announce
 from labeling.models import Project, User
-from labeling.states import CaseState
+from labeling.states import CaseState, WebhookEvent
 from training.actions.catalog import ensure_bundled_base_model
 from training.actions.registry import delete_model
 from training.models import BaseModel, Evaluation, TunedModel
@@ -128,6 +129,12 @@ def _switch(
         after=model.name if model else "base model",
         by=by,
         reason=reason.strip(),
+    )
+    names = {"model": deployment.live_name, "before": before.name if before else deployment.base_model.slug}
+    announce(
+        project_pk=deployment.project_id,
+        event=WebhookEvent.MODEL_DEPLOYED,
+        data={"deployment": deployment.name, "kind": kind.value, **names},
     )
     return DeploymentChange.objects.create(
         deployment=deployment,

@@ -31,6 +31,7 @@ from labeling.actions.regression_test import (
     prompts_merged_into,
     write_test,
 )
+from labeling.actions.webhook import announce
 from labeling.case_queries import case_reasons, family_of, has_live_twin, question_of, reasons_known
 from labeling.models import (
     Case,
@@ -46,7 +47,7 @@ from labeling.models import (
 )
 from labeling.near import near_keys
 from labeling.queries import current_instructions
-from labeling.states import CASE_LIVE, CASE_MOVES, CaseState, Reason, Severity, Source
+from labeling.states import CASE_LIVE, CASE_MOVES, CaseState, Reason, Severity, Source, WebhookEvent
 
 NO_LEASE: dict[str, Any] = {"leased_by": None, "lease_token": None, "lease_expires_at": None}
 
@@ -141,6 +142,11 @@ def _live_case(identity: dict[str, Any], **fields: Any) -> Case:
                 case = Case.objects.create(**identity, **fields)
                 keys = near_keys(question_of(case))
                 CaseKey.objects.bulk_create([CaseKey(case=case, project=case.project, key=key) for key in keys])
+                announce(
+                    project_pk=case.project.pk,
+                    event=WebhookEvent.CASE_OPENED,
+                    data={"case": case.pk, "model": case.model_name},
+                )
                 return case
         except IntegrityError:
             continue

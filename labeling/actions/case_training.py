@@ -7,9 +7,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from common.states import StaleState, move
+from labeling.actions.webhook import announce
 from labeling.case_queries import has_live_twin
 from labeling.models import Case
-from labeling.states import CASE_MOVES, CaseState
+from labeling.states import CASE_MOVES, CaseState, WebhookEvent
 
 
 def start_training(*, cases: Iterable[Case]) -> None:
@@ -54,4 +55,7 @@ def settle_case(*, case: Case, is_fixed: bool, model_name: str) -> None:
                 if row.state == CaseState.NOT_FIXED:
                     move(row, CaseState.IN_TRAINING, moves=CASE_MOVES, reason=model_name)
                 move(row, verdict, moves=CASE_MOVES, reason=model_name, **tested)
+                if is_fixed:
+                    data = {"case": row.pk, "model": model_name}
+                    announce(project_pk=row.project_id, event=WebhookEvent.CASE_FIXED, data=data)
     case.refresh_from_db()

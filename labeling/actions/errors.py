@@ -55,6 +55,7 @@ class LabelingError(Exception):
     ├── BadComparison          two answers that cannot be compared
     ├── DuplicateComparison    the same prompt with the same two answers is there (field `existing`)
     ├── HasFindings            the text has to be changed or defended first (field `findings`)
+    ├── BadAddress             a webhook that cannot be called
     └── DuplicateExample       the very same conversation is an example already (field `existing`)
     """
 
@@ -268,6 +269,10 @@ class NotAssignable(LabelingError):
 
 class BadReason(LabelingError):
     message = _("This project has no such reason.")
+
+
+class BadAddress(LabelingError):
+    message = _("Give an address that begins with https:// or http://, without a name and a password in it.")
 
 
 class UneditedDraft(LabelingError):

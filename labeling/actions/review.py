@@ -25,9 +25,10 @@ from labeling.actions.example import create_example
 from labeling.actions.second_review import draw_second_review
 from labeling.actions.task import reopen_task
 from labeling.actions.thread import Passage, add_passages
+from labeling.actions.webhook import announce
 from labeling.models import Membership, Probe, Project, Review, ReviewDraft, Submission, User
 from labeling.models.work import SubmissionQuerySet
-from labeling.states import SUBMISSION_MOVES, RejectReason, Role, SubmissionState, TaskKind, Verdict
+from labeling.states import SUBMISSION_MOVES, RejectReason, Role, SubmissionState, TaskKind, Verdict, WebhookEvent
 
 STATE_AFTER = {
     Verdict.ACCEPT: SubmissionState.ACCEPTED,
@@ -232,4 +233,9 @@ def _accept(submission: Submission, messages: list[Message], by: User) -> None:
         author=submission.author,
         accepted_by=by,
         instruction_version=submission.instruction_version,
+    )
+    announce(
+        project_pk=submission.project_id,
+        event=WebhookEvent.SUBMISSION_ACCEPTED,
+        data={"submission": submission.pk, "task": submission.task_id, "author": submission.author_id},
     )

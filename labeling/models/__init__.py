@@ -23,6 +23,7 @@ from labeling.models.prompt_import import PromptImport
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
 from labeling.models.review import Comment, ReviewDraft
 from labeling.models.tag import Tag
+from labeling.models.webhook import Webhook, WebhookDelivery
 from labeling.models.work import Draft, Review, Skip, Submission, Task
 
 __all__ = [
@@ -68,4 +69,6 @@ __all__ = [
     "Task",
     "User",
     "Vote",
+    "Webhook",
+    "WebhookDelivery",
 ]
