@@ -27,7 +27,7 @@ from deployment.api.asked import Asked
 from deployment.engine import AnswerEnd, TokenScore
 from deployment.gateway import Route, find_route, generate, open_completion
 from deployment.models import Completion
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.states import Scope
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from deployment.actions.errors import NotAnswered
 from deployment.api.answers import completion_key
 from deployment.models import Completion
 from labeling.actions.errors import LabelingError
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.case_queries import reasons_known
 from labeling.models import ApiKey
 from labeling.states import Reason, Scope, Source

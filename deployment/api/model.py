@@ -9,7 +9,7 @@ from common.wire import WireError
 from deployment.actions.errors import ModelIsLive
 from deployment.actions.release import retire_model
 from deployment.models import Deployment
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.models import Project
 from labeling.states import Scope
 from training.actions.errors import ModelInUse

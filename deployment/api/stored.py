@@ -9,7 +9,7 @@ from common.wire import WireError, read_json
 from common.wire_params import Params, list_page
 from deployment.models import Completion
 from deployment.states import CompletionState
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.models import ApiKey
 from labeling.states import Scope
 

@@ -13,7 +13,7 @@ from django.utils.http import content_disposition_header
 
 from common.wire import WireError
 from common.wire_params import list_page
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.models import ApiKey
 from labeling.states import Scope
 from training.actions.errors import BadLine, FileRefused

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from common.wire import DONE, KEEP_ALIVE, WireError, read_json, sse, stream_response
 from common.wire_params import Params
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.models import ApiKey
 from labeling.states import Scope
 from training.actions.errors import NotPossible

@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse, QueryDict
 
 from common.wire import WireError, read_json
 from common.wire_params import Params, list_page
-from labeling.api import require_key
+from labeling.api.key import require_key
 from labeling.models import ApiKey
 from labeling.states import Scope
 from training.actions.errors import NotPossible

@@ -1,6 +1,7 @@
 """Who is asking, at the doors of /v1."""
 
 import time
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.core.cache import cache
@@ -49,9 +50,46 @@ def require_key(request: HttpRequest, *scopes: Scope) -> ApiKey:
 
 def _count(request: HttpRequest, key: ApiKey) -> None:
     """Count the request in the key's window of a minute and say in the headers what is left of it."""
+    count = count_request(key)
+    if count is None:
+        return
+    request.wire_headers.update(count.headers)  # type: ignore[attr-defined]
+    if count.is_over:
+        raise WireError(
+            f"Rate limit reached for this API key: {count.limit} requests a minute. Please try again in {count.left_s}s.",
+            status=429,
+            kind="rate_limit_error",
+            code="rate_limit_exceeded",
+            headers={"Retry-After": str(count.left_s)},
+        )
+
+
+@dataclass(frozen=True)
+class RequestCount:
+    """How many requests a key has made in its present minute, which ends in `left_s` seconds."""
+
+    limit: int
+    n_requests: int
+    left_s: int
+
+    @property
+    def is_over(self) -> bool:
+        return self.n_requests > self.limit
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "x-ratelimit-limit-requests": str(self.limit),
+            "x-ratelimit-remaining-requests": str(max(0, self.limit - self.n_requests)),
+            "x-ratelimit-reset-requests": f"{self.left_s}s",
+        }
+
+
+def count_request(key: ApiKey) -> RequestCount | None:
+    """Count one request of the key; None where it has no limit."""
     limit = settings.API_REQUESTS_PER_MINUTE if key.requests_per_minute is None else key.requests_per_minute
     if not limit:
-        return
+        return None
     now = time.time()
     window = int(now // WINDOW_S)
     place = f"api-key-{key.key_hash[:24]}-{window}"
@@ -60,18 +98,4 @@ def _count(request: HttpRequest, key: ApiKey) -> None:
         n_requests = cache.incr(place)
     except ValueError:  # the cache dropped it in between
         n_requests = 1
-    left_s = max(1, int((window + 1) * WINDOW_S - now))
-    headers = {
-        "x-ratelimit-limit-requests": str(limit),
-        "x-ratelimit-remaining-requests": str(max(0, limit - n_requests)),
-        "x-ratelimit-reset-requests": f"{left_s}s",
-    }
-    request.wire_headers.update(headers)  # type: ignore[attr-defined]
-    if n_requests > limit:
-        raise WireError(
-            f"Rate limit reached for this API key: {limit} requests a minute. Please try again in {left_s}s.",
-            status=429,
-            kind="rate_limit_error",
-            code="rate_limit_exceeded",
-            headers={"Retry-After": str(left_s)},
-        )
+    return RequestCount(limit, n_requests, max(1, int((window + 1) * WINDOW_S - now)))
