@@ -1,0 +1,282 @@
+"""Who may open which address. A route that is missing here fails the matrix test.
+
+A line: the route's name, who may (open, own for every signed-in person, or the least role), and what its key is of.
+`paused` at the end: people whose work is paused may as well.
+"""
+
+PAGES = """
+set_language open
+account_login open
+account_logout own
+account_inactive open
+account_signup open
+account_reauthenticate own
+account_email own
+account_email_verification_sent open
+account_change_password own
+account_set_password own
+account_reset_password open
+account_confirm_login_code open
+account_confirm_email open
+account_reset_password_from_key_done open
+account_reset_password_from_key open
+account_reset_password_done open
+mfa_index own
+mfa_authenticate open
+mfa_reauthenticate own
+mfa_activate_totp own
+mfa_deactivate_totp own
+mfa_view_recovery_codes own
+mfa_generate_recovery_codes own
+mfa_download_recovery_codes own
+deployment-health-show open
+labeling-project-list own
+labeling-project-create own
+labeling-invitation-accept open
+labeling-project-home contractor
+labeling-project-edit admin
+labeling-search reviewer
+labeling-search-counts reviewer
+labeling-people-list admin
+labeling-invitation-create admin
+labeling-people-export admin
+labeling-member-show admin member
+labeling-member-change admin member
+labeling-rate-set admin member
+labeling-languages-set admin member
+labeling-member-remove admin member
+labeling-member-standing admin member
+labeling-invitation-revoke admin invitation
+labeling-webhook-list admin
+labeling-webhook-show admin webhook
+labeling-webhook-delete admin webhook
+labeling-webhook-test admin webhook
+labeling-delivery-again admin delivery
+labeling-audit-list admin
+labeling-audit-csv admin
+labeling-audit-jsonl admin
+labeling-instructions-show contractor
+labeling-instructions-publish admin
+labeling-instructions-acknowledge contractor
+labeling-instructions-diff contractor
+labeling-qualification-show contractor paused
+labeling-qualification-retry contractor
+labeling-gold-list admin
+labeling-gold-rules admin
+labeling-gold-edit admin task
+labeling-gold-unmark admin gold
+labeling-grade-next reviewer
+labeling-grade-show reviewer gold_answer
+labeling-grade-skip reviewer gold_answer
+labeling-task-next contractor
+labeling-task-write contractor task
+labeling-task-submit contractor task paused
+labeling-draft-save contractor task paused
+labeling-draft-preview contractor task
+labeling-draft-switch contractor task
+labeling-draft-discard contractor task
+labeling-lease-extend contractor task paused
+labeling-task-release contractor task
+labeling-task-resume contractor task
+labeling-task-skip contractor task
+labeling-submission-list contractor
+labeling-submission-revise contractor submission
+labeling-submission-withdraw contractor submission
+labeling-task-list admin
+labeling-task-add admin
+labeling-task-retire admin task
+labeling-task-take-away admin task
+labeling-skip-list admin
+labeling-skip-decide admin task
+labeling-submission-export reviewer
+labeling-review-next reviewer
+labeling-review-submission reviewer submission
+labeling-review-skip reviewer submission
+labeling-review-draft reviewer submission
+labeling-review-undo reviewer submission
+labeling-comment-add contractor submission
+labeling-case-list reviewer
+labeling-case-next reviewer
+labeling-case-show contractor case
+labeling-case-claim reviewer case
+labeling-case-release reviewer case
+labeling-case-dismiss reviewer case
+labeling-case-draft reviewer case
+labeling-case-correct reviewer case
+labeling-case-severity reviewer case
+labeling-case-assign reviewer case
+labeling-case-reopen reviewer case
+labeling-case-merge reviewer case
+labeling-case-unmerge reviewer case
+labeling-reason-list admin
+labeling-reason-change admin reason
+labeling-example-list reviewer
+labeling-example-retract admin example
+labeling-comparison-next contractor
+labeling-comparison-vote contractor comparison
+labeling-comparison-skip contractor comparison
+labeling-comparison-list admin
+labeling-comparison-import admin
+labeling-comparison-pair admin
+labeling-comparison-show admin comparison
+labeling-judging-edit admin
+labeling-second-review-next reviewer
+labeling-second-review-judge reviewer second
+labeling-second-review-skip reviewer second
+labeling-disagreement-list admin
+labeling-disagreement-settle admin disagreement
+labeling-agreement-show reviewer
+labeling-agreement-refresh admin
+training-project-summary admin
+training-submission-uses contractor
+labeling-bulk-show reviewer bulk
+labeling-bulk-undo reviewer bulk
+labeling-bulk-run reviewer bulk_kind
+labeling-prompt-import-list admin
+labeling-prompt-import-show admin import
+labeling-prompt-import-change admin import
+training-dataset-list admin
+training-dataset-create admin
+training-dataset-show admin dataset
+training-dataset-download admin dataset
+training-job-list admin
+training-job-create admin
+training-job-show admin job
+training-job-stream admin job
+training-job-cancel admin job
+training-job-pause admin job
+training-job-resume admin job
+training-model-list reviewer
+training-evaluation-list reviewer
+training-evaluation-create admin
+training-evaluation-show reviewer evaluation
+training-evaluation-cancel admin evaluation
+deployment-chat-show contractor
+deployment-conversation-show contractor conversation
+deployment-chat-send contractor
+deployment-answer-show contractor completion
+deployment-answer-regenerate contractor completion
+deployment-answer-rate contractor completion
+deployment-answer-report contractor completion
+deployment-case-draft reviewer case
+deployment-report-list contractor
+deployment-completion-list reviewer
+deployment-completion-show reviewer completion
+deployment-release-show admin
+deployment-release-deploy admin
+deployment-release-roll-back admin
+deployment-project-summary admin
+deployment-key-list admin
+deployment-key-create admin
+deployment-key-revoke admin key
+deployment-cycle-list admin
+deployment-cycle-start admin
+deployment-cycle-show admin cycle
+deployment-cycle-cancel admin cycle
+"""
+
+# /v1: what the name in the address is of. `any` marks what every key of the project may read.
+WIRE = """
+v1/files
+v1/files/<path:name>/content file
+v1/files/<path:name> file
+v1/fine_tuning/jobs
+v1/fine_tuning/jobs/<str:name> job
+v1/fine_tuning/jobs/<str:name>/cancel job
+v1/fine_tuning/jobs/<str:name>/pause job
+v1/fine_tuning/jobs/<str:name>/resume job
+v1/fine_tuning/jobs/<str:name>/events job
+v1/fine_tuning/jobs/<str:name>/checkpoints job
+v1/fine-tunes
+v1/fine-tunes/<str:name> legacy
+v1/fine-tunes/<str:name>/cancel legacy
+v1/fine-tunes/<str:name>/events legacy
+v1/models any
+v1/models/<path:name> model any
+v1/engines any
+v1/engines/<path:name>/completions
+v1/engines/<path:name> model any
+v1/chat/completions
+v1/chat/completions/<str:name> completion
+v1/chat/completions/<str:name>/messages completion
+v1/completions
+v1/feedback
+v1/feedback/<str:completion_id> completion
+"""
+
+
+def table(text: str) -> dict[str, list[str]]:
+    """Return the words behind each route's name."""
+    return {line.split()[0]: line.split()[1:] for line in text.strip().splitlines()}
+
+
+# /api/v1: the least role by method, and what the key in the address is of.
+API = """
+api-project-list GET:own
+api-project GET:contractor
+api-audit GET:admin
+api-instructions GET:contractor POST:admin
+api-instructions-acknowledge POST:contractor version
+api-people GET:admin
+api-invitations POST:admin
+api-member-role POST:admin member
+api-member-pause POST:admin member
+api-member-resume POST:admin member
+api-member-remove POST:admin member
+api-tasks GET:admin POST:admin
+api-task-next POST:contractor
+api-task GET:contractor task
+api-task-renew POST:contractor task
+api-task-release POST:contractor task
+api-task-skip POST:contractor task
+api-task-retire POST:admin task
+api-task-return POST:admin task
+api-task-take-away POST:admin task
+api-task-draft GET:contractor PUT:contractor DELETE:contractor task
+api-task-submit POST:contractor task
+api-submissions GET:contractor
+api-submission-export GET:reviewer
+api-submission GET:contractor submission
+api-submission-revise POST:contractor submission
+api-submission-withdraw POST:contractor submission
+api-comments GET:contractor POST:contractor submission
+api-review-next POST:reviewer
+api-review POST:reviewer submission
+api-review-release POST:reviewer submission
+api-review-undo POST:reviewer submission
+api-cases GET:contractor POST:contractor
+api-case-next POST:reviewer
+api-case GET:contractor case
+api-case-claim POST:reviewer case
+api-case-release POST:reviewer case
+api-case-correct POST:reviewer case
+api-case-dismiss POST:reviewer case
+api-case-reopen POST:reviewer case
+api-case-merge POST:reviewer case
+api-case-unmerge POST:reviewer case
+api-case-assign POST:reviewer case
+api-case-severity POST:reviewer case
+api-examples GET:reviewer
+api-example-retract POST:admin example
+api-comparison-next POST:contractor
+api-comparison-vote POST:contractor comparison
+api-comparison-skip POST:contractor comparison
+"""
+# One body in which every operation finds what it asks for.
+_TURNS = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
+BODY = {
+    "role": "contractor",
+    "reason": "other",
+    "comment": "Because.",
+    "messages": _TURNS,
+    "prompts": [_TURNS[:1]],
+    "revision": 0,
+    "text": "Another answer.",
+    "verdict": "accept",
+    "into": 1,
+    "assignee": None,
+    "severity": 1,
+    "choice": "same",
+    "wrong_output": "Nobody.",
+    "based_on": 0,
+}
