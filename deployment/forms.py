@@ -2,6 +2,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from deployment.queries import targets_of
 from labeling.case_queries import reason_choices
@@ -70,7 +71,7 @@ class ChatForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = target_choices(project, live_name)
         self.fields["target"].choices = choices  # type: ignore[attr-defined]
-        self.fields["beside"].choices = [("", _("nobody")), *choices]  # type: ignore[attr-defined]
+        self.fields["beside"].choices = [("", pgettext_lazy("beside it", "nobody")), *choices]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

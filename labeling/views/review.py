@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -240,7 +241,7 @@ def _find(membership: Membership, pk: int) -> Submission:
 def _list(membership: Membership, queue: Queue, current: Submission | None = None) -> dict[str, Any]:
     """What stands beside the text: tabs with their counts, the filter, the rows around it."""
     counts = queue_counts(membership)
-    tabs = [("waiting", _("To review")), ("answers", _("Answers")), ("decided", _("Done"))]
+    tabs = [("waiting", _("To review")), ("answers", pgettext("to comments", "Answers")), ("decided", _("Done"))]
     if membership.is_admin:
         tabs.insert(1, ("escalated", _("Escalated")))
     is_cases = queue.tab == "cases"
