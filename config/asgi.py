@@ -46,6 +46,11 @@ class KeptThread(ThreadSensitiveContext):
 
 
 class Handler(ASGIHandler):
+    def load_middleware(self, is_async: bool = False) -> None:
+        """Load what stands below WireMiddleware as synchronous: a page goes to its thread once with all of it, not twenty times."""
+        super().load_middleware(is_async=False)
+        self._middleware_chain = self._middleware_chain.awaitable
+
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Emend answers HTTP only, not {scope['type']}.")
