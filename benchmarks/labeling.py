@@ -1,8 +1,10 @@
 """Handing out and handing in over HTTP, at 100,000 tasks, on both databases, with 1, 8 and 32 people; and the export.
 
 The server is the one that `make run` starts, on a throw-away database that waits for its disk; the load generator is
-this process, on the same machine. A cycle is what a contractor's browser does: GET the next task (a redirect and its
-page), POST the answer. CPU is user and system time of the server and of PostgreSQL, from /proc.
+this process, on the same machine. A cycle is what a contractor's browser does: hand in, which answers with the next
+task. The same is measured in two requests, as without JavaScript: GET the next task, POST the answer. CPU is user and
+system time of the server and of PostgreSQL, from /proc. The answers are words of the documentation at random: the
+checks for near-duplicates run, and find none.
 
 EMEND_BENCH_ROWS=5000 makes a small one.
 """
@@ -11,6 +13,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import statistics
 import subprocess
@@ -33,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 N_ROWS = int(os.environ.get("EMEND_BENCH_ROWS") or 100_000)
 CYCLES = {1: 150, 8: 480, 32: 640}  # people to cycles of all of them together
 CSRF = "c" * 32
+WORDS = sorted({word for page in ROOT.glob("docs/*.md") for word in re.findall("[a-z]{3,12}", page.read_text())})
 KEY = re.compile(r'name="idempotency_key" value="([^"]+)"')
 
 
@@ -53,29 +57,44 @@ class Browser:
     def __post_init__(self) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
-    def ask(self, path: str, data: dict[str, object] | None = None) -> tuple[int, str, bytes]:
-        """Return status, Location and body."""
-        headers = {"Cookie": f"emend_session={self.session}; emend_csrf={CSRF}"}
+    def ask(
+        self, path: str, data: dict[str, object] | None = None, *, header: str = "Location", **headers: str
+    ) -> tuple[int, str, bytes]:
+        """Return status, the header (by default Location) and body."""
+        headers = {"Cookie": f"emend_session={self.session}; emend_csrf={CSRF}", **headers}
         if data is not None:
             headers |= {"X-CSRFToken": CSRF, "Content-Type": "application/x-www-form-urlencoded"}
         body = None if data is None else urlencode(data, doseq=True)
         self.connection.request("GET" if data is None else "POST", path, body, headers)
         answer = self.connection.getresponse()
-        return answer.status, answer.headers.get("Location", ""), answer.read()
+        return answer.status, answer.headers.get(header, ""), answer.read()
 
     def next_task(self) -> tuple[str, str]:
         """Return the address of the task's page and the key that its form carries."""
-        status, address, _body = self.ask("/p/queue/write/")
-        assert status == 302, f"no task: {status}"
-        status, _location, page = self.ask(address)
+        return self._opened(*self.ask("/p/queue/write/", header="Content-Location"))
+
+    def _opened(self, status: int, address: str, page: bytes) -> tuple[str, str]:
         found = KEY.search(page.decode())
-        assert found, f"no page of a task: {status}"
+        assert status == 200, f"no page of a task: {status} {page.decode()[:2000]}"
+        assert address, "no address of a task"
+        assert found, "no form of a task"
         return address, found[1]
 
     def submit(self, address: str, key: str) -> None:
-        text = f"An answer of its own to {address}, in a sentence that ends with {key}."
-        status, _location, page = self.ask(f"{address}submit/", {"turn": [text], "idempotency_key": key, "revision": 0})
+        """Hand in as without JavaScript. The same key says the same."""
+        status, _location, page = self.ask(f"{address}submit/", typed(key))
         assert status == 302, f"not handed in: {status} {page.decode()[:2000]}"
+
+    def submit_for_next(self, address: str, key: str) -> tuple[str, str]:
+        """Hand in as the page does; return address and key of the task that comes with the answer."""
+        return self._opened(*self.ask(f"{address}submit/", typed(key), header="HX-Push-Url", **{"HX-Request": "true"}))
+
+
+def typed(key: str) -> dict[str, object]:
+    """What the page sends: a text that follows from the key."""
+    text = " ".join(random.Random(key).choices(WORDS, k=40)) + "."
+    page = {"writer": key, "step": 0, "instructions": 1}
+    return {"turn": [text], "idempotency_key": key, "revision": 0, **page}
 
 
 @dataclass
@@ -84,6 +103,7 @@ class Tally:
 
     next_s: list[float] = field(default_factory=list)
     submit_s: list[float] = field(default_factory=list)
+    both_s: list[float] = field(default_factory=list)
     served: list[str] = field(default_factory=list)
     handed_in: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -125,6 +145,44 @@ def drive(browsers: list[Browser], n_cycles: int, *, spare: list[Browser] | None
     began = time.perf_counter()
     for thread in threads:
         thread.start()
+    for thread in threads:
+        thread.join()
+    if tally.errors:
+        sys.exit(f"{len(tally.errors)} of {len(browsers)} people could not work: {tally.errors[0]}")
+    return tally, time.perf_counter() - began
+
+
+def drive_pages(browsers: list[Browser], n_cycles: int) -> tuple[Tally, float]:
+    """The same on the pages as they are: each person opens Write once and from then on hands in."""
+    tally, counter, lock = Tally(), iter(range(n_cycles)), threading.Lock()
+
+    def work(browser: Browser) -> None:
+        try:
+            browser.connection.close()
+            address, key = browser.next_task()
+            tally.served.append(address)
+            barrier.wait()
+            while True:
+                with lock:
+                    if next(counter, None) is None:
+                        return
+                began = time.perf_counter()
+                handed_in = address
+                address, key = browser.submit_for_next(address, key)
+                tally.both_s.append(time.perf_counter() - began)
+                tally.handed_in.append(handed_in)
+                tally.served.append(address)
+        except Exception as error:  # noqa: BLE001 - told by the main thread
+            barrier.abort()
+            tally.errors.append(f"{type(error).__name__}: {error}")
+
+    barrier = threading.Barrier(len(browsers) + 1)
+    threads = [threading.Thread(target=work, args=[browser]) for browser in browsers]
+    for thread in threads:
+        thread.start()
+    with contextlib.suppress(threading.BrokenBarrierError):
+        barrier.wait()
+    began = time.perf_counter()
     for thread in threads:
         thread.join()
     if tally.errors:
@@ -179,20 +237,21 @@ def serving(environment: dict[str, str], port: int) -> Iterator[list[psutil.Proc
 
 def measure(browsers: list[Browser], web: list[psutil.Process], database: list[psutil.Process]) -> dict[str, object]:
     n = len(browsers)
-    before = [sum(map(cpu_s, processes)) for processes in (web, database)]
-    tally, took_s = drive(browsers, CYCLES[n])
-    used = [sum(map(cpu_s, processes)) - start for processes, start in zip((web, database), before, strict=True)]
-    n_cycles = len(tally.handed_in)
-    figures: dict[str, object] = {
-        "people": n,
-        "per_s": round(n_cycles / took_s, 1),
-        "cpu_ms": round(sum(used) / n_cycles * 1000, 1),
-        "cpu_server_ms": round(used[0] / n_cycles * 1000, 1),
-        "doubled": n_doubled(tally.served),
-        "next": in_ms(tally.next_s),
-        "submit": in_ms(tally.submit_s),
-        "both": in_ms([a + b for a, b in zip(tally.next_s, tally.submit_s, strict=True)]),
-    }
+    figures: dict[str, object] = {"people": n}
+    for name, work in (("page", drive_pages), ("plain", drive)):
+        before = [sum(map(cpu_s, processes)) for processes in (web, database)]
+        tally, took_s = work(browsers, CYCLES[n])
+        used = [sum(map(cpu_s, processes)) - start for processes, start in zip((web, database), before, strict=True)]
+        n_cycles = len(tally.handed_in)
+        both_s = tally.both_s or [a + b for a, b in zip(tally.next_s, tally.submit_s, strict=True)]
+        figures[name] = {
+            "per_s": round(n_cycles / took_s, 1),
+            "cpu_ms": round(sum(used) / n_cycles * 1000, 1),
+            "cpu_server_ms": round(used[0] / n_cycles * 1000, 1),
+            "doubled": n_doubled(tally.served),
+            **({"next": in_ms(tally.next_s), "submit": in_ms(tally.submit_s)} if tally.next_s else {}),
+            "both": in_ms(both_s),
+        }
     print(f"  {n:>2} people: {json.dumps(figures)}", file=sys.stderr, flush=True)
     return figures
 

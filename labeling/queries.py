@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
@@ -37,10 +38,10 @@ def require_member(
     superuser counts as an admin of every project, without a row of their own.
     """
     membership = (
-        Membership.objects.select_related("project")
-        .filter(Q(is_active=True) | Q(paused_at__isnull=False), project__slug=slug, user_id=request.user.pk or 0)
-        .first()
+        Membership.objects.select_related("project").filter(project__slug=slug, user_id=request.user.pk or 0).first()
     )
+    if membership is not None and membership.is_removed:
+        membership = None
     if membership is not None:
         membership.user = request.user  # type: ignore[assignment] # read already, with the session
     if membership is None and request.user.is_superuser:
@@ -54,17 +55,33 @@ def require_member(
     return membership
 
 
+@lru_cache(maxsize=64)
+def _published(project_pk: int, number: int) -> InstructionVersion:
+    """A version never changes, so each web process reads it once, with its examples."""
+    rows = InstructionVersion.objects.prefetch_related("illustrations")
+    return rows.get(project_id=project_pk, number=number)
+
+
+def instructions_by_number(project: Project, number: int) -> InstructionVersion | None:
+    """Return that version, with its examples fetched; None where there is none of that number."""
+    try:
+        return _published(project.pk, number)
+    except InstructionVersion.DoesNotExist:
+        return None
+
+
 def current_instructions(project: Project) -> InstructionVersion | None:
     """Return the version in force, None where none has been published."""
-    return project.instruction_versions.order_by("-number").first()
+    number = project.instruction_versions.order_by("-number").values_list("number", flat=True).first()
+    return None if number is None else instructions_by_number(project, number)
 
 
 def needs_acknowledgement(membership: Membership) -> InstructionVersion | None:
     """Return the version in force when the person has not yet acknowledged it, else None."""
-    read = Acknowledgement.objects.filter(version=OuterRef("pk"), user=membership.user_id)
-    versions = membership.project.instruction_versions.annotate(is_read=Exists(read))
-    version = versions.order_by("-number").first()
-    return None if version is None or version.is_read else version
+    version = current_instructions(membership.project)
+    if version is None or Acknowledgement.objects.filter(version=version, user_id=membership.user_id).exists():
+        return None
+    return version
 
 
 @dataclass(frozen=True)

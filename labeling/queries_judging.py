@@ -18,11 +18,13 @@ def doubly_answered(project: Project) -> QuerySet[Submission]:
 
 
 def what_to_judge(membership: Membership) -> dict[str, bool]:
-    """Return whether comparisons and second reviews wait for the person now, in one query: every page asks."""
+    """Return whether comparisons and second reviews wait for the person now: every page asks."""
     project, user = membership.project_id, membership.user
     comparisons = Comparison.objects.filter(project_id=project).to_judge(user).filter(free_for(user))
     seconds = SecondReview.objects.filter(submission__project_id=project).waiting_for(user).filter(free_for(user))
     if not membership.is_reviewer:
+        if not Comparison.objects.filter(project_id=project, state=ComparisonState.OPEN).exists():
+            return {"can_compare": False, "can_review_again": False}  # as nearly always, and far sooner known
         seconds = SecondReview.objects.none()
     found = Project.objects.filter(pk=project).values(can_compare=Exists(comparisons), can_review_again=Exists(seconds))
     row = found.get()

@@ -6,6 +6,7 @@ import pytest
 from django.db.models.signals import post_migrate
 from django.test import Client
 
+from labeling import queries
 from labeling.models import Membership, Project, User
 from labeling.states import Role
 from tests.factories import MembershipFactory, ProjectFactory, UserFactory
@@ -17,6 +18,12 @@ def _no_work_after_a_flush():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(post_migrate, "send", lambda *args, **kwargs: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_version_of_another_test():
+    """Versions of instructions are read once and never change; keys that are drawn anew after a rollback do."""
+    queries._published.cache_clear()
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def markdown(text: str) -> SafeString:
 
 
 @register.filter
+@lru_cache(maxsize=64)
 def markdown_sections(text: str) -> list[Section]:
     """Split Markdown at the headings of its uppermost level; each has `anchor`, `title` and `html`."""
     return sections(text)

@@ -3,8 +3,7 @@
 import time
 from datetime import datetime
 
-from django.db.models import BigIntegerField, Case, F, Value, When
-from django.db.models.functions import Greatest, Least
+from django.db import connection
 from django.utils import timezone
 
 from labeling.models import ActiveTime, Membership
@@ -19,12 +18,16 @@ def record_activity(*, membership: Membership) -> None:
     now_ms = time.time_ns() // 1_000_000
     day = datetime.fromtimestamp(now_ms / 1000, timezone.get_default_timezone()).date()
     key = {"project_id": membership.project_id, "user_id": membership.user_id, "day": day}
-    big = BigIntegerField()  # Django takes a difference for a small integer
-    now, longest = Value(now_ms, big), Value(membership.project.idle_minutes * 60_000, big)
-    since = Least(now - F("last_ms"), longest, output_field=big)
-    changed = ActiveTime.objects.filter(**key).update(
-        active_ms=Case(When(last_ms__lt=now_ms, then=F("active_ms") + since), default=F("active_ms"), output_field=big),
-        last_ms=Greatest(F("last_ms"), now),
-    )
+    longest = membership.project.idle_minutes * 60_000
+    least, greatest = ("MIN", "MAX") if connection.vendor == "sqlite" else ("LEAST", "GREATEST")
+    # written out, as every save and every submission runs it: to build it anew each time costs more than to run it
+    sql = f"""
+        UPDATE {ActiveTime._meta.db_table}
+        SET active_ms = active_ms + CASE WHEN last_ms < %s THEN {least}(%s - last_ms, %s) ELSE 0 END,
+            last_ms = {greatest}(last_ms, %s)
+        WHERE project_id = %s AND user_id = %s AND day = %s"""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [now_ms, now_ms, longest, now_ms, membership.project_id, membership.user_id, str(day)])
+        changed = cursor.rowcount
     if not changed:
         ActiveTime.objects.bulk_create([ActiveTime(**key, last_ms=now_ms)], ignore_conflicts=True)

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db.models import Exists, OuterRef
-
 from common.conversations import Message
 from labeling.actions.errors import HasFindings
 from labeling.actions.fingerprint import find_similar, n_given_turns
@@ -16,6 +14,7 @@ from labeling.findings.personal import find_personal
 from labeling.findings.places import Place, shorten
 from labeling.findings.unfinished import find_unfinished
 from labeling.models import Draft, InstructionVersion, Task, User
+from labeling.queries import current_instructions, instructions_by_number
 from labeling.states import FindingKind
 
 MOST_PLACES = 5
@@ -58,10 +57,11 @@ def settle(findings: list[Finding], overrides: Mapping[str, str] | None) -> list
 
 
 def _version(task: Task, by: User, shown: InstructionVersion | None) -> InstructionVersion | None:
-    draft = Draft.objects.filter(task=task, user=by, instruction_version=OuterRef("pk"))
-    rows = InstructionVersion.objects.filter(project_id=task.project_id).annotate(is_pinned=Exists(draft))
-    row = rows.order_by("-is_pinned", "-number").first()
-    return row if shown is None or (row is not None and row.is_pinned) else shown
+    drafts = Draft.objects.filter(task=task, user=by, instruction_version__isnull=False)
+    pinned = drafts.values_list("instruction_version__number", flat=True).first()
+    if pinned is not None:
+        return instructions_by_number(task.project, pinned)
+    return shown or current_instructions(task.project)
 
 
 def _duplicate(task: Task, messages: list[Message], answers: Turns, by: User) -> Finding | None:

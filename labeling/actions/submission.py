@@ -1,10 +1,11 @@
 """Handing in. Whatever reaches the server is kept, also when the lease ran out while the person wrote."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from common.conversations import ConversationError, Message, clean
 from common.states import move
@@ -44,9 +45,11 @@ def _pinned(
     return draft.instruction_version
 
 
-def _repeated(idempotency_key: uuid.UUID, user: User, turns: list[Message]) -> Submission | None:
-    """Return the row that this very request made before. Raises NotAllowed when the key carries another text."""
-    row = Submission.objects.filter(idempotency_key=idempotency_key).first()
+def _repeated(
+    rows: Iterable[Submission], idempotency_key: uuid.UUID, user: User, turns: list[Message]
+) -> Submission | None:
+    """Return the one of the rows that this very request made before. Raises AlreadyHandedIn when the key carries another text."""
+    row = next((row for row in rows if row.idempotency_key == idempotency_key), None)
     if row is not None and (row.author_id != user.pk or row.messages != turns):
         raise AlreadyHandedIn
     return row
@@ -79,14 +82,15 @@ def submit(
         task.project = membership.project
         if task.is_gold_copy and task.created_by_id != user.pk:
             raise NotAllowed
-        repeated = _repeated(idempotency_key, user, turns)
+        rows = list(Submission.objects.filter(Q(idempotency_key=idempotency_key) | Q(task=task, author=user)))
+        repeated = _repeated(rows, idempotency_key, user, turns)
         if repeated is not None:
             return repeated
-        mine = task.submissions.filter(author=user)
-        returned = mine.filter(state=SubmissionState.RETURNED).first()
+        returned = next((row for row in rows if row.state == SubmissionState.RETURNED), None)
         if returned is not None:
+            returned.task = task
             return _revise(returned, turns, user, idempotency_key, revision, page, settle(findings, overrides))
-        if mine.filter(state__in=[SubmissionState.SUBMITTED, SubmissionState.ACCEPTED]).exists():
+        if any(row.state in (SubmissionState.SUBMITTED, SubmissionState.ACCEPTED) for row in rows):
             raise AlreadyHandedIn
         overridden = settle(findings, overrides)
         submission = Submission.objects.create(
@@ -125,7 +129,8 @@ def revise(
     findings = find_problems(task=submission.task, messages=turns, by=by, version=page.version)
     with transaction.atomic():
         Task.objects.select_for_update().get(pk=submission.task_id)
-        repeated = _repeated(idempotency_key, by, turns)
+        rows = Submission.objects.filter(idempotency_key=idempotency_key)
+        repeated = _repeated(rows, idempotency_key, by, turns)
         if repeated is not None:
             return repeated
         return _revise(submission, turns, by, idempotency_key, revision, page, settle(findings, overrides))

@@ -54,9 +54,7 @@ def next_task(*, membership: Membership, another: bool = False, is_skipped_welco
 
 def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: bool) -> Task | None:
     project, user = membership.project, membership.user
-    # two requests of one person go one after the other; rows that refer to the person may be written meanwhile
-    if connection.features.has_select_for_update:
-        list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
+    has_lapsed, has_begun = _lock_person(user)
     # the project is left out of this query, and of the next, so that SQLite does not walk the project's rows for it
     held = [task for task in Task.objects.held_by(user) if task.project_id == project.pk]
     held.sort(key=lambda task: task.pk)
@@ -66,9 +64,10 @@ def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: 
     gold = gold_task_for(membership=membership)
     if gold is not None:
         return gold
-    has_lapsed = Task.objects.filter(state=TaskState.LEASED, lease_expires_at__lte=timezone.now()).exists()
-    task = _first_free(membership, is_skipped_welcome=is_skipped_welcome, has_lapsed=has_lapsed)
+    begun = _first_begun(membership) if has_begun else None
+    task = begun or _first_free(membership, is_skipped_welcome=is_skipped_welcome, has_lapsed=has_lapsed)
     if task is not None:
+        task.is_untouched = task is not begun and not has_begun
         task.project = project
         _lease(task, user)
     elif project.is_open_writing:
@@ -76,22 +75,66 @@ def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: 
     return task
 
 
-def _first_free(membership: Membership, *, is_skipped_welcome: bool, has_lapsed: bool) -> Task | None:
-    """Return the task that rules 3 to 5 name, locked. Each query walks an index in the order of the queue to its first hit."""
-    project, user = membership.project, membership.user
+def _lock_person(user: User) -> tuple[bool, bool]:
+    """Let two requests of one person go one after the other; rows that refer to the person may be written meanwhile.
+
+    Returns, in the same statement, whether some lease ran out and whether the person has drafts of tasks.
+    """
+    sql = f"""
+        SELECT EXISTS (SELECT 1 FROM {Task._meta.db_table} WHERE state = %s AND lease_expires_at <= %s),
+            EXISTS (SELECT 1 FROM {Draft._meta.db_table} WHERE user_id = %s AND task_id IS NOT NULL)
+        FROM {User._meta.db_table} WHERE id = %s"""
+    lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_update else ""
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute(sql + lock, [str(TaskState.LEASED), now, user.pk, user.pk])
+        has_lapsed, has_begun = cursor.fetchone()
+    return bool(has_lapsed), bool(has_begun)
+
+
+def _free(membership: Membership, *, with_skipped: bool = False) -> TaskQuerySet:
+    """The tasks that the person has not answered, to be read with a lock and without those that others lock."""
     mine = {"task": OuterRef("pk")}
-    free = project.tasks.filter(~Exists(Submission.objects.filter(author=user, **mine)), is_gold_copy=False)
+    answered = Exists(Submission.objects.filter(author=membership.user_id, **mine))
+    rows = membership.project.tasks.filter(~answered, is_gold_copy=False)
+    if not with_skipped:
+        rows = rows.filter(~Exists(Skip.objects.filter(user=membership.user_id, **mine)))
     if connection.features.has_select_for_update_skip_locked:
-        free = free.select_for_update(skip_locked=True, of=("self",))
-    fresh = free.filter(~Exists(Skip.objects.filter(user=user, **mine)))
-    begun = list(Draft.objects.filter(user=user, task__isnull=False).values_list("task", flat=True))
-    task = begun and fresh.available().filter(pk__in=begun).order_by("position", "pk").first()
-    task = task or _first(fresh, TaskKind.ANSWER, has_lapsed)
-    if not task and project.is_open_writing:
-        return _first(free, TaskKind.WRITE, has_lapsed)
+        rows = rows.select_for_update(skip_locked=True, of=("self",))
+    return rows
+
+
+def _first_begun(membership: Membership) -> Task | None:
+    """Return the first free task with a draft of the person's."""
+    begun = list(membership.user.drafts.filter(task__isnull=False).values_list("task", flat=True))
+    return _free(membership).available().filter(pk__in=begun).order_by("position", "pk").first()
+
+
+def _first_free(membership: Membership, *, is_skipped_welcome: bool, has_lapsed: bool) -> Task | None:
+    """Return the prompt that rule 3 names, or what rules 4 and 5 do. Each query walks an index in the order of the queue to
+    its first hit."""
+    task = _first(_free(membership), TaskKind.ANSWER, has_lapsed) if has_lapsed else _first_open(membership)
+    if not task and membership.project.is_open_writing:
+        return _first(_free(membership, with_skipped=True), TaskKind.WRITE, has_lapsed)
     if not task and is_skipped_welcome:
-        return _first(free, TaskKind.ANSWER, has_lapsed)
-    return task or None
+        return _first(_free(membership, with_skipped=True), TaskKind.ANSWER, has_lapsed)
+    return task
+
+
+_FIRST_OPEN = f"""
+    SELECT task.* FROM {Task._meta.db_table} AS task
+    WHERE project_id = %s AND state = %s AND kind = %s AND NOT is_gold_copy
+      AND NOT EXISTS (SELECT 1 FROM {Submission._meta.db_table} WHERE task_id = task.id AND author_id = %s)
+      AND NOT EXISTS (SELECT 1 FROM {Skip._meta.db_table} WHERE task_id = task.id AND user_id = %s)
+    ORDER BY position, id LIMIT 1"""
+
+
+def _first_open(membership: Membership) -> Task | None:
+    """Return what `_first` would, of `_free`, where no lease ran out. Written out, as nearly every hand-out runs it: to
+    build it anew each time costs more than to run it."""
+    lock = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    values = [membership.project_id, str(TaskState.OPEN), str(TaskKind.ANSWER), membership.user_id, membership.user_id]
+    return next(iter(Task.objects.raw(_FIRST_OPEN + lock, values)), None)
 
 
 def _first(rows: TaskQuerySet, kind: TaskKind, has_lapsed: bool) -> Task | None:

@@ -59,6 +59,7 @@ class Task(Leased):
     search_text = SearchTextField(sources=("messages",))
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    is_untouched = False  # set where it was handed out just now, to somebody who has no draft or submission of it
 
     objects = TaskQuerySet.as_manager()
 

@@ -15,12 +15,12 @@ from labeling.actions.errors import AlreadyHandedIn, StaleDraft
 from labeling.actions.thread import conversation_about, mark_as_read
 from labeling.forms.task import ConversationForm
 from labeling.models import Draft, InstructionVersion, Membership, Task
-from labeling.queries import current_instructions, returned_submission
+from labeling.queries import current_instructions, instructions_by_number, returned_submission
 from labeling.states import TaskKind, TaskState
 
 
 def find_task(membership: Membership, pk: int) -> Task:
-    task = get_object_or_404(membership.project.tasks.select_related("leased_by"), pk=pk)
+    task = get_object_or_404(membership.project.tasks, pk=pk)
     task.project = membership.project
     return task
 
@@ -29,17 +29,20 @@ def page_of(form: ConversationForm) -> Page:
     """Return what a valid form says about the page that it comes from."""
     data = form.cleaned_data
     number = data.get("instructions")
-    version = form.task.project.instruction_versions.filter(number=number).first() if number else None
+    version = instructions_by_number(form.task.project, number) if number else None
     return Page(writer=data.get("writer", ""), step=data.get("step") or 0, version=version)
 
 
 def desk(task: Task, membership: Membership, form: ConversationForm | None = None, **more: Any) -> dict[str, Any]:
     """Return what the editor shows: what was just typed (`form`), else the draft, else the text that was sent back."""
     user = membership.user
-    draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
-    returned = returned_submission(task, user)
+    draft = returned = None
+    if not task.is_untouched:
+        draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
+        returned = returned_submission(task, user)
     thread = list(conversation_about(returned).public()) if returned else []
-    mark_as_read(comments=thread, by=user)
+    if thread:
+        mark_as_read(comments=thread, by=user)
     if form is not None:
         own = form.own_turns
     elif draft is not None:

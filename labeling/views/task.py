@@ -37,7 +37,7 @@ from labeling.views.finding import show_in_editor
 @never_cache
 @login_required
 def task_next(request: HttpRequest, slug: str) -> HttpResponse:
-    """Hand out a task and go to its page; offer those in hand where a person may hold several; say why there is none."""
+    """Hand out a task and show its page, which gives itself the address of its own; offer those in hand where a person may hold several; say why there is none."""
     membership = require_member(request, slug)
     project = membership.project
     wants_more = "another" in request.GET or "skipped" in request.GET
@@ -54,7 +54,9 @@ def task_next(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect("labeling-qualification-show", slug=slug)
     if task is None:
         return render_page(request, "labeling/task_next.html", {"standing": queue_standing(membership)})
-    return redirect("labeling-task-write", slug=slug, pk=task.pk)
+    response = render_page(request, "labeling/task_write.html", desk(task, membership))
+    response["Content-Location"] = reverse("labeling-task-write", args=[slug, task.pk])
+    return response
 
 
 @require_GET

@@ -1,3 +1,4 @@
+import "./address.js";
 import "./turns.js";
 import "./preview.js";
 import "./counts.js";

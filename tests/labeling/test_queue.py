@@ -1,5 +1,6 @@
 """Handing out: who gets what, how many, and when it is over."""
 
+import re
 import threading
 import uuid
 from datetime import timedelta
@@ -229,23 +230,23 @@ def test_handing_out_and_handing_in_ask_the_database_little(project, bobs) -> No
     with CaptureQueriesContext(connection) as handed_in:
         answer(task, bobs)
     statements = [query["sql"] for query in handed_in if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) <= 10
+    assert len(statements) <= 11
 
 
 def test_the_queue_is_read_in_the_order_of_an_index(project, bobs) -> None:
     TaskFactory.create_batch(3, project=project)
     with CaptureQueriesContext(connection) as queries:
         next_task(membership=bobs)
-    walks = [query["sql"] for query in queries if 'ORDER BY "labeling_task"."position"' in query["sql"]]
+    walks = [query["sql"] for query in queries if "ORDER BY position" in query["sql"]]
     assert len(walks) == 1, "no lease ran out, so only the open prompts are looked at"
     if connection.vendor == "sqlite":  # PostgreSQL rightly reads so small a table from end to end
-        of_tasks = [query["sql"] for query in queries if 'FROM "labeling_task"' in query["sql"]]
+        of_tasks = [query["sql"] for query in queries if re.search('FROM "?labeling_task', query["sql"])]
         with connection.cursor() as cursor:
             plans = []
             for sql in of_tasks:
                 cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
                 plans.append(" ".join(row[3] for row in cursor.fetchall()))
-        wanted = (("task_held", "task_lapsing"), ("task_lapsing",), ("task_queue",))
+        wanted = (("task_lapsing",), ("task_held", "task_lapsing"), ("task_queue",))
         for plan, indexes in zip(plans, wanted, strict=True):
             assert any(f"INDEX {index}" in plan for index in indexes)
             assert "TEMP B-TREE" not in plan

@@ -49,7 +49,7 @@ def test_skipping_asks_why_and_says_what_is_left(sign_in, bob, task) -> None:
     assert not Skip.objects.exists()
     page = client.post(f"{NEXT}{task.pk}/skip/", {"reason": "other", "comment": "My own recipe"}, follow=True).text
     assert "1 that you skipped" in page
-    assert client.get(NEXT, {"skipped": 1}).headers["Location"] == f"{NEXT}{task.pk}/"
+    assert client.get(NEXT, {"skipped": 1}).headers["Content-Location"] == f"{NEXT}{task.pk}/"
 
 
 def test_what_is_not_in_ones_hands_is_not_skipped(sign_in, bob, charlie, task) -> None:
@@ -67,7 +67,7 @@ def test_held_tasks_are_offered_where_several_may_be_held(sign_in, bob, project,
     page = client.get(NEXT).text
     assert "How long do I boil an egg?" in page
     assert "you may hold 1 more" in page
-    assert client.get(NEXT, {"another": 1}).headers["Location"] == f"{NEXT}{second.pk}/"
+    assert client.get(NEXT, {"another": 1}).headers["Content-Location"] == f"{NEXT}{second.pk}/"
     assert "as many as this project allows" in client.get(NEXT).text
 
 

@@ -41,7 +41,7 @@ def typed(*turns: str, **more: object) -> dict[str, object]:
 def test_write_hands_out_a_task_and_reloading_keeps_it(at_work, task, bob) -> None:
     task.refresh_from_db()
     assert (task.state, task.leased_by) == (TaskState.LEASED, bob)
-    assert at_work.get(NEXT).headers["Location"] == of(task)
+    assert at_work.get(NEXT).headers["Content-Location"] == of(task)
     page = at_work.get(of(task)).text
     assert "How long do I boil an egg?" in page
     assert "Yours for another" in page
@@ -68,7 +68,7 @@ def test_handing_in_leads_to_the_next_task(at_work, task, project) -> None:
     second = TaskFactory(project=project)
     response = at_work.post(of(task, "submit/"), typed("Six minutes."))
     assert response.headers["Location"] == NEXT
-    assert at_work.get(NEXT).headers["Location"] == of(second)
+    assert at_work.get(NEXT).headers["Content-Location"] == of(second)
     submission = Submission.objects.get()
     assert submission.messages == [*task.messages, {"role": "assistant", "content": "Six minutes."}]
     assert at_work.get(of(task)).headers["Location"] == NEXT, "what is handed in is not on the desk any more"
@@ -183,7 +183,7 @@ def test_skipping_keeps_the_words_and_gives_another_task(at_work, task, project)
     assert response.headers["Location"] == of(task, "skip/")
     assert at_work.post(of(task, "skip/"), {"reason": "unclear"}).headers["Location"] == NEXT
     assert Draft.objects.get(task=task).content["messages"][-1]["content"] == "Half"
-    assert at_work.get(NEXT).headers["Location"] == of(second)
+    assert at_work.get(NEXT).headers["Content-Location"] == of(second)
 
 
 def test_stopping_gives_the_task_back_and_goes_home(at_work, task) -> None:
