@@ -49,7 +49,7 @@ class Handler(ASGIHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         """Load what stands below WireMiddleware as synchronous: a page goes to its thread once with all of it, not twenty times."""
         super().load_middleware(is_async=False)
-        self._middleware_chain = self._middleware_chain.awaitable
+        self._middleware_chain = self._middleware_chain.awaitable  # type: ignore[has-type]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
