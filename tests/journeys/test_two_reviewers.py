@@ -75,6 +75,7 @@ def test_the_second_to_correct_a_case_sees_both_texts(web: Web, enter_web: Calla
     ann.goto(address)
     ann.keyboard.press("c")
     ann.fill("#correction textarea[name=text]", FIRST)
+    expect(ann.locator("#correction-preview ins").first).to_be_visible()  # saved: a later save would prolong her lease
     shell(web, RUN_OUT.format(model="Case", pk=case))
 
     ben.goto(address)
