@@ -27,6 +27,7 @@ from labeling.actions.review import review_submission
 from labeling.actions.submission import submit
 from labeling.actions.task import next_task
 from labeling.actions.thread import Passage
+from labeling.actions.webhook import add_webhook, send_test
 from labeling.models import (
     ActiveTime,
     Case,
@@ -54,6 +55,7 @@ from labeling.states import (
     TaskState,
     Verdict,
     VoteChoice,
+    WebhookEvent,
 )
 from tests.factories import JobFactory, MembershipFactory, TaskFactory, TunedModelFactory, UserFactory
 from training.actions.dataset import freeze_dataset
@@ -98,7 +100,14 @@ def _people(project: Project, people: dict[str, Membership]) -> dict[str, Any]:
     paused = MembershipFactory(project=project, user=UserFactory(name="Pia Paused"), is_active=False, paused_at=now)
     paused.pause_reason = "On leave until spring."
     paused.save()
-    return {"token": invite(project=project, role=Role.CONTRACTOR, by=admin, email="new@example.org")[1]}
+    hook, _secret = add_webhook(
+        project=project, url="https://hooks.example.org/emend", events=[WebhookEvent.CASE_OPENED], by=admin
+    )
+    send_test(webhook=hook)
+    return {
+        "webhook": hook.pk,
+        "token": invite(project=project, role=Role.CONTRACTOR, by=admin, email="new@example.org")[1],
+    }
 
 
 def _hand_in(task: Task, member: Membership, answer: str) -> Submission:

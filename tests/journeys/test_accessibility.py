@@ -48,6 +48,7 @@ NO_PAGE = {
 # Which row of the stage a page shows: {argument: key}. Pages of the project alone are not listed.
 ROWS = {
     "labeling-invitation-accept": {"token": "token"},
+    "labeling-webhook-show": {"pk": "webhook"},
     "labeling-member-show": {"pk": "member"},
     "labeling-gold-edit": {"pk": "gold_task"},
     "labeling-grade-show": {"pk": "grade"},
