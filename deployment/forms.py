@@ -5,8 +5,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from deployment.queries import targets_of
-from labeling.case_queries import reason_choices
 from labeling.models import Project
+from labeling.queries.case import reason_choices
 from labeling.states import Reason, Scope
 from training.models import TunedModel
 

@@ -17,8 +17,8 @@ from deployment.api.answers import completion_key
 from deployment.models import Completion
 from labeling.actions.errors import LabelingError
 from labeling.api.key import require_key
-from labeling.case_queries import reasons_known
 from labeling.models import ApiKey
+from labeling.queries.case import reasons_known
 from labeling.states import Reason, Scope, Source
 
 RATINGS: dict[Any, int] = {"up": 1, "down": -1, 1: 1, -1: -1}

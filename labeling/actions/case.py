@@ -32,7 +32,6 @@ from labeling.actions.regression_test import (
     write_test,
 )
 from labeling.actions.webhook import announce
-from labeling.case_queries import case_reasons, family_of, has_live_twin, question_of, reasons_known
 from labeling.models import (
     Case,
     CaseKey,
@@ -47,6 +46,7 @@ from labeling.models import (
 )
 from labeling.near import near_keys
 from labeling.queries import current_instructions
+from labeling.queries.case import case_reasons, family_of, has_live_twin, question_of, reasons_known
 from labeling.states import CASE_LIVE, CASE_MOVES, CaseState, Reason, Severity, Source, WebhookEvent
 
 NO_LEASE: dict[str, Any] = {"leased_by": None, "lease_token": None, "lease_expires_at": None}

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from common.states import StaleState, move
 from labeling.actions.webhook import announce
-from labeling.case_queries import has_live_twin
 from labeling.models import Case
+from labeling.queries.case import has_live_twin
 from labeling.states import CASE_MOVES, CaseState, WebhookEvent
 
 

@@ -9,8 +9,8 @@ from common.states import move, record
 from labeling.actions.case import NO_LEASE, count_reports, is_free_for
 from labeling.actions.errors import HeldByOther, NotAssignable, NotMergeable
 from labeling.actions.regression_test import add_probes
-from labeling.case_queries import case_workers, has_live_twin
 from labeling.models import Case, CaseMerge, RegressionTest, User
+from labeling.queries.case import case_workers, has_live_twin
 from labeling.states import CASE_MERGEABLE, CASE_MOVES, CaseState, Severity
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from labeling.actions.comparison import new_comparison
 from labeling.actions.errors import LabelingError
 from labeling.models import Comparison, Project, Submission, User
-from labeling.queries_judging import doubly_answered
+from labeling.queries.judging import doubly_answered
 from labeling.states import ComparisonSource
 
 BATCH_SIZE = 500

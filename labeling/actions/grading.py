@@ -15,7 +15,7 @@ from labeling.actions.errors import AlreadyGraded, CommentNeeded, HeldByOther, N
 from labeling.actions.people import pause_member
 from labeling.models import GoldCopy, Grade, Membership, Project, Submission, User
 from labeling.models.qualification import RUBRIC
-from labeling.queries_gold import FALLING_WINDOW, mean_of, scored_copies
+from labeling.queries.gold import FALLING_WINDOW, mean_of, scored_copies
 from labeling.states import SUBMISSION_MOVES, Qualification, Role, SubmissionState
 
 NO_LEASE: dict[str, Any] = {"leased_by": None, "lease_token": None, "lease_expires_at": None}

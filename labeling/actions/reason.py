@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 
 from common.states import record
 from labeling.actions.errors import BadReason
-from labeling.case_queries import standard_reasons
 from labeling.models import CaseReason, Project, User
+from labeling.queries.case import standard_reasons
 from labeling.states import Reason, Severity
 
 

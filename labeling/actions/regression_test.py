@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 from common.checks import Check, CheckError, clean_check, passes
 from common.conversations import ConversationError, Message, clean, digest
 from labeling.actions.errors import BadCheck, BadProbe
-from labeling.case_queries import family_of
 from labeling.models import Case, Correction, Example, Probe, RegressionTest
+from labeling.queries.case import family_of
 
 ProbeText = str | Sequence[Message]
 

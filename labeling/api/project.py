@@ -8,8 +8,8 @@ from common.models import Transition
 from labeling.actions.instructions import acknowledge, publish_instructions
 from labeling.api.endpoint import Call, PageAsked, operation
 from labeling.api.shapes import DecisionRecord, IllustrationShape, InstructionsShape, ProjectShape
-from labeling.audit import SUBJECTS, Query, audit_rows
 from labeling.models import ApiKey, InstructionVersion, Project
+from labeling.queries.audit import SUBJECTS, Query, audit_rows
 from labeling.states import Role
 
 

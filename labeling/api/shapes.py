@@ -4,7 +4,6 @@ from rest_framework import serializers
 
 from common.models import Transition
 from labeling.actions.comparison import first_side
-from labeling.audit import as_record
 from labeling.models import (
     Case,
     Comment,
@@ -22,6 +21,7 @@ from labeling.models import (
     Task,
     User,
 )
+from labeling.queries.audit import as_record
 from labeling.states import (
     CaseState,
     ExampleKind,

@@ -3,9 +3,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from labeling.audit import STATE, SUBJECTS, SYSTEM, Query, things_changed
 from labeling.audit_words import thing_changed
 from labeling.models import Project, User
+from labeling.queries.audit import STATE, SUBJECTS, SYSTEM, Query, things_changed
 
 
 class AuditForm(forms.Form):

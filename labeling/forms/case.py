@@ -13,8 +13,8 @@ from labeling.actions.errors import (
     UnchangedText,
     UneditedDraft,
 )
-from labeling.case_queries import case_reasons, case_workers
 from labeling.models import Project, User
+from labeling.queries.case import case_reasons, case_workers
 from labeling.states import CheckKind, Severity
 
 FIELD_OF_ERROR: tuple[tuple[type[LabelingError], str], ...] = (

@@ -7,7 +7,7 @@ from common.conversations import Message
 from labeling.actions.review import editable_from
 from labeling.actions.thread import Passage
 from labeling.models import Submission
-from labeling.review_queries import Queue
+from labeling.queries.review import Queue
 from labeling.states import RejectReason, Verdict
 
 MAX_PASSAGES = 50

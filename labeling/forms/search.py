@@ -5,7 +5,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from labeling.models import Project, User
-from labeling.search import MODELS, TAGS, Criteria
+from labeling.queries.search import MODELS, TAGS, Criteria
 from labeling.states import CaseState, ExampleKind, SubmissionState, TaskState
 
 STATES: dict[str, list[Any]] = {

@@ -1,7 +1,7 @@
 from django import template
 
-from labeling import queries_judging
 from labeling.models import Membership
+from labeling.queries import judging
 
 register = template.Library()
 
@@ -9,4 +9,4 @@ register = template.Library()
 @register.simple_tag
 def what_to_judge(membership: Membership) -> dict[str, bool]:
     """Whether comparisons and second reviews wait for the person: {% what_to_judge membership as waiting %}."""
-    return queries_judging.what_to_judge(membership)
+    return judging.what_to_judge(membership)

@@ -7,9 +7,9 @@ from django.views.decorators.http import require_GET
 
 from common.exports import csv_chunks, download, json_chunks
 from common.htmx import render_page
-from labeling.audit import SUBJECTS, as_record, audit_history, audit_page, subject_link
 from labeling.forms.audit import AuditForm
 from labeling.queries import require_member
+from labeling.queries.audit import SUBJECTS, as_record, audit_history, audit_page, subject_link
 from labeling.states import Role
 
 COLUMNS = ("at", "by", "by_id", "kind", "id", "what", "before", "after", "reason")

@@ -15,7 +15,7 @@ from labeling.actions.errors import NotAllowed
 from labeling.forms.search import SearchForm
 from labeling.models import BulkAction, Membership
 from labeling.queries import current_instructions, require_member
-from labeling.search import narrow, rows_of
+from labeling.queries.search import narrow, rows_of
 from labeling.states import Role
 
 LISTS = {"tasks": "labeling-task-list", "cases": "labeling-case-list", "examples": "labeling-example-list"}

@@ -17,10 +17,10 @@ from labeling.actions.activity import record_activity
 from labeling.actions.case import claim_case, correct_case, dismiss_case, release_case, save_case_draft, take_case
 from labeling.actions.errors import HeldByOther, LabelingError, NotCorrectable, StaleDraft
 from labeling.actions.regression_test import explain_check
-from labeling.case_queries import case_timeline, case_workers, near_cases, question_of
 from labeling.forms.case import CorrectionForm, DismissForm
 from labeling.models import Case, Correction, Draft, MachineDraft, Membership, User
 from labeling.queries import current_instructions, require_member
+from labeling.queries.case import case_timeline, case_workers, near_cases, question_of
 from labeling.rewording import propose_rewordings
 from labeling.states import CaseState, CheckKind, Role, Severity
 

@@ -19,7 +19,7 @@ from labeling.actions.errors import AlreadyJudged, LabelingError, MustAcknowledg
 from labeling.forms.comparison import SkipForm, VoteForm
 from labeling.models import Comparison, Membership
 from labeling.queries import current_instructions, require_member
-from labeling.queries_judging import comparison_counts
+from labeling.queries.judging import comparison_counts
 from labeling.states import VoteChoice
 
 # The key of each choice; the order is that of the row of buttons.

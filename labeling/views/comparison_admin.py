@@ -19,7 +19,7 @@ from labeling.actions.project import update_judging
 from labeling.forms.comparison import ComparisonImportForm, JudgingForm
 from labeling.models import Comparison, Project
 from labeling.queries import require_member, with_words
-from labeling.queries_judging import doubly_answered
+from labeling.queries.judging import doubly_answered
 from labeling.states import ComparisonState, Role
 
 

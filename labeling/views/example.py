@@ -13,7 +13,7 @@ from labeling.forms.example import RetractForm
 from labeling.forms.search import SearchForm
 from labeling.models import Example
 from labeling.queries import current_instructions, require_member
-from labeling.search import key_page, narrow
+from labeling.queries.search import key_page, narrow
 from labeling.states import ExampleKind, Role
 from labeling.views.search import key_of
 

@@ -14,7 +14,7 @@ from labeling.actions.grading import set_qualification_rules
 from labeling.forms.gold import GoldForm, QualificationRulesForm
 from labeling.models import GoldTask, Membership, Project
 from labeling.queries import require_member
-from labeling.queries_gold import gold_table
+from labeling.queries.gold import gold_table
 from labeling.states import Role, SubmissionState
 
 

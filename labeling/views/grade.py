@@ -17,7 +17,7 @@ from labeling.actions.grading import grade_submission, hold_to_grade, leave_ungr
 from labeling.forms.gold import GradeForm
 from labeling.models import Membership, Submission
 from labeling.queries import require_member
-from labeling.queries_gold import check_results, n_to_grade
+from labeling.queries.gold import check_results, n_to_grade
 from labeling.states import Role
 
 

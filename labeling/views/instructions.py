@@ -13,7 +13,7 @@ from labeling.actions.instructions import acknowledge, publish_instructions
 from labeling.forms.instructions import InstructionsForm, languages
 from labeling.models import InstructionVersion, Membership
 from labeling.queries import current_instructions, needs_acknowledgement, require_member
-from labeling.queries_instructions import diff_versions, examples_by_version, last_read
+from labeling.queries.instructions import diff_versions, examples_by_version, last_read
 from labeling.states import Role
 
 

@@ -15,12 +15,12 @@ from common.models import Transition
 from labeling.actions.errors import LabelingError
 from labeling.actions.pay import set_languages, set_rate
 from labeling.actions.people import change_role, remove_member
-from labeling.figures import people, today
 from labeling.forms.member import LanguagesForm, RateForm
 from labeling.forms.people import RoleForm
 from labeling.models import Membership
 from labeling.queries import require_member
-from labeling.queries_gold import falling_members
+from labeling.queries.gold import falling_members
+from labeling.queries.people import people, today
 from labeling.states import Role
 
 N_WEEKS = 26

@@ -25,11 +25,11 @@ from labeling.actions.people import (
     mail_invitation,
     revoke_invitation,
 )
-from labeling.figures import WEEK_COLUMNS, Person, people, people_weeks
 from labeling.forms.people import InviteForm, JoinForm, PeopleForm
 from labeling.models import Membership
 from labeling.queries import require_member
-from labeling.queries_gold import falling_members
+from labeling.queries.gold import falling_members
+from labeling.queries.people import WEEK_COLUMNS, Person, people, people_weeks
 from labeling.states import ROLE_RANK, Role
 
 LINK_KEY = "invitation_link"

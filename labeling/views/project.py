@@ -14,8 +14,8 @@ from labeling.actions.project import create_project, update_project
 from labeling.forms.project import ProjectCreateForm, ProjectEditForm
 from labeling.models import Case, Project, Submission
 from labeling.queries import needs_acknowledgement, require_member, work_counts
-from labeling.queries_gold import n_to_grade, qualification_progress
-from labeling.review_queries import THREAD, unread_by_author
+from labeling.queries.gold import n_to_grade, qualification_progress
+from labeling.queries.review import THREAD, unread_by_author
 from labeling.states import Role, SubmissionState, TaskKind
 
 

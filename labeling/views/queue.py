@@ -18,7 +18,7 @@ from labeling.forms.search import SearchForm
 from labeling.forms.task import PromptsForm
 from labeling.models import Submission
 from labeling.queries import require_member
-from labeling.search import key_page, narrow
+from labeling.queries.search import key_page, narrow
 from labeling.states import Role, TaskState
 from labeling.views.search import key_of
 

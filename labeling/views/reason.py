@@ -8,10 +8,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from common.htmx import render_page
 from labeling.actions.errors import BadReason
 from labeling.actions.reason import add_reason, change_reason, write_standard_reasons
-from labeling.case_queries import case_reasons
 from labeling.forms.case import ReasonChangeForm, ReasonForm
 from labeling.models import CaseReason, Project
 from labeling.queries import require_member
+from labeling.queries.case import case_reasons
 from labeling.states import Role
 
 

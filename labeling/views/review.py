@@ -39,7 +39,7 @@ from labeling.actions.undo import undo_review
 from labeling.forms.review import DecisionForm, QueueForm
 from labeling.models import Membership, Review, ReviewDraft, Submission
 from labeling.queries import current_instructions, require_member
-from labeling.review_queries import (
+from labeling.queries.review import (
     Queue,
     authors_waiting,
     cases_to_correct,

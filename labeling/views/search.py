@@ -11,7 +11,7 @@ from common.htmx import render_page
 from labeling.forms.search import SearchForm
 from labeling.models import Membership
 from labeling.queries import require_member
-from labeling.search import COUNT_LIMIT, FETCHED, KINDS, capped_count, excerpt, key_page, narrow, rows_of
+from labeling.queries.search import COUNT_LIMIT, FETCHED, KINDS, capped_count, excerpt, key_page, narrow, rows_of
 from labeling.states import Role
 
 

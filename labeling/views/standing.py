@@ -15,7 +15,7 @@ from labeling.actions.grading import decide_qualification, may_retry, retry_qual
 from labeling.actions.people import pause_member, resume_member
 from labeling.models import Membership
 from labeling.queries import needs_acknowledgement, require_member
-from labeling.queries_gold import gold_results, qualification_progress
+from labeling.queries.gold import gold_results, qualification_progress
 from labeling.states import Qualification, Role
 
 

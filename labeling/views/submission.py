@@ -18,10 +18,10 @@ from labeling.actions.draft import begin_revision
 from labeling.actions.errors import NotAllowed
 from labeling.actions.submission import withdraw
 from labeling.actions.thread import mark_as_read
-from labeling.figures import people
 from labeling.models import Draft, Membership, Submission
 from labeling.queries import require_member, work_counts
-from labeling.review_queries import THREAD, unread_by_author
+from labeling.queries.people import people
+from labeling.queries.review import THREAD, unread_by_author
 from labeling.states import SubmissionState
 
 N_WEEKS = 8

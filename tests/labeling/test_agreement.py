@@ -8,7 +8,7 @@ from django.utils import timezone
 from labeling.actions.agreement import request_agreement
 from labeling.actions.agreement_figures import compute_agreement, compute_due, compute_nightly
 from labeling.models import AgreementFigure, AgreementReport, Grade, SecondReview, Vote
-from labeling.queries_judging import agreement_of
+from labeling.queries.judging import agreement_of
 from labeling.states import Measure, Verdict
 from tests.factories import ComparisonFactory, InstructionVersionFactory, SecondReviewFactory, SubmissionFactory
 

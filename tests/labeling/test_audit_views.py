@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy
 
 from common.models import HistoryIsFixed, Transition
 from common.states import record
-from labeling import audit
 from labeling.actions.api_key import create_key, revoke_key
 from labeling.actions.instructions import publish_instructions
 from labeling.actions.people import change_role, invite, pause_member, remove_member, resume_member, revoke_invitation
 from labeling.actions.project import update_project
 from labeling.audit_words import THINGS, VALUES, reason_said, value_said
+from labeling.queries import audit
 from labeling.states import Role
 from tests.factories import ProjectFactory, SubmissionFactory
 from tests.streams import download

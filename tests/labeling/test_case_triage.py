@@ -11,8 +11,8 @@ from labeling.actions.case import claim_case, correct_case, dismiss_case, reopen
 from labeling.actions.case_training import start_training
 from labeling.actions.case_triage import assign_case, merge_cases, set_severity, unmerge_case
 from labeling.actions.errors import HeldByOther, LabelingError, NotAssignable, NotCorrectable, NotMergeable
-from labeling.case_queries import case_timeline, near_cases
 from labeling.models import Case, PreferencePair, Probe, RegressionTest
+from labeling.queries.case import case_timeline, near_cases
 from labeling.states import CaseState, Reason, Source
 from tests.factories import CaseFactory, ProjectFactory
 

@@ -4,7 +4,7 @@ from labeling.actions.errors import BadHints, MissingChangeNote, StaleInstructio
 from labeling.actions.instructions import acknowledge, publish_instructions
 from labeling.models import Acknowledgement
 from labeling.queries import current_instructions, needs_acknowledgement
-from labeling.queries_instructions import diff_versions, examples_by_version
+from labeling.queries.instructions import diff_versions, examples_by_version
 from tests.factories import ExampleFactory
 
 

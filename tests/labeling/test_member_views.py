@@ -12,8 +12,8 @@ from common.models import Transition
 from labeling.actions.pay import set_languages
 from labeling.actions.people import change_role, pause_member
 from labeling.actions.task import next_task
-from labeling.figures import today
 from labeling.models import Membership, Rate
+from labeling.queries.people import today
 from labeling.states import RateUnit, Role, TaskState
 from tests.factories import MembershipFactory, ReviewFactory, SubmissionFactory, TaskFactory
 

@@ -6,8 +6,8 @@ import pytest
 from common.models import Transition
 from labeling.actions.errors import NotAllowed
 from labeling.actions.pay import set_languages, set_rate
-from labeling.figures import day_begins, monday_of, people, today, weekly
 from labeling.models import ActiveTime, Rate, Review, Submission
+from labeling.queries.people import day_begins, monday_of, people, today, weekly
 from labeling.states import RateUnit, SubmissionState, Verdict
 from tests.factories import SubmissionFactory
 

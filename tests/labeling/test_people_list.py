@@ -9,10 +9,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from labeling import figures
 from labeling.actions.people import pause_member, remove_member
-from labeling.figures import day_begins, monday_of, people_weeks, today
 from labeling.models import ActiveTime, Membership, Rate, Review, Submission
+from labeling.queries import people as figures
+from labeling.queries.people import day_begins, monday_of, people_weeks, today
 from labeling.states import RateUnit, Role, SubmissionState, Verdict
 from tests.factories import MembershipFactory, ReviewFactory, SubmissionFactory, UserFactory
 from tests.streams import download

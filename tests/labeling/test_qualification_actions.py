@@ -31,7 +31,7 @@ from labeling.actions.review import review_submission, take_submission
 from labeling.actions.submission import submit, withdraw
 from labeling.actions.task import next_task
 from labeling.models import Draft, Example, GoldTask, Membership, Project, Submission, Task
-from labeling.queries_gold import falling_members, qualification_progress
+from labeling.queries.gold import falling_members, qualification_progress
 from labeling.states import Qualification, Role, SubmissionState, TaskState, Verdict
 from tests.factories import MembershipFactory, TaskFactory, UserFactory
 

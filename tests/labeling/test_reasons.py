@@ -7,8 +7,8 @@ from common.models import Transition
 from labeling.actions.case import report_output
 from labeling.actions.errors import BadReason
 from labeling.actions.reason import add_reason, change_reason, write_standard_reasons
-from labeling.case_queries import case_reasons, reason_choices
 from labeling.models import CaseReason, Project
+from labeling.queries.case import case_reasons, reason_choices
 from labeling.states import Reason, Source
 
 LIST = "/p/kitchen/settings/reasons/"

@@ -28,7 +28,7 @@ from labeling.actions.task import next_task
 from labeling.actions.thread import Passage, add_comment, locate, read_comments
 from labeling.actions.undo import undo_review
 from labeling.models import Comment, Example, Review, ReviewDraft, Submission, Task
-from labeling.review_queries import mark_passages
+from labeling.queries.review import mark_passages
 from labeling.states import SubmissionState, TaskState, Verdict
 from tests.factories import DatasetVersionFactory, SubmissionFactory
 from training.models import DatasetRow

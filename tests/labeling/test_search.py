@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from labeling.actions.example import create_example
 from labeling.models import Example, Task
-from labeling.search import Criteria, capped_count, excerpt, key_page, narrow
+from labeling.queries.search import Criteria, capped_count, excerpt, key_page, narrow
 from labeling.search_text import searchable, wanted_words
 from labeling.states import TaskState
 from tests.factories import CaseFactory, ExampleFactory, InstructionVersionFactory, SubmissionFactory, TaskFactory
@@ -94,7 +94,7 @@ def test_pages_go_on_from_a_key_and_counts_end(project, monkeypatch) -> None:
     assert back.newer is None
     assert key_page(rows, before=keys[3], size=2).older is None
     assert capped_count(rows) == 5
-    monkeypatch.setattr("labeling.search.COUNT_LIMIT", 3)
+    monkeypatch.setattr("labeling.queries.search.COUNT_LIMIT", 3)
     assert capped_count(rows) == 4
 
 

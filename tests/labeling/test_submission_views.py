@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from labeling.actions.draft import save_draft
-from labeling.figures import today
 from labeling.models import ActiveTime, Draft, Project, Rate, Review, Submission
+from labeling.queries.people import today
 from labeling.states import SubmissionState, Verdict
 from tests.factories import InstructionVersionFactory, ReviewFactory, SubmissionFactory, TaskFactory, UserFactory
 

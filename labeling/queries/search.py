@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.functional import cached_property
 
-from labeling.figures import day_begins
 from labeling.models import Case, Correction, Example, Membership, Submission
 from labeling.queries import Rows, with_words
+from labeling.queries.people import day_begins
 from labeling.search_text import wanted_words
 from labeling.states import ExampleKind
 

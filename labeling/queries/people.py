@@ -11,7 +11,7 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from labeling.models import ActiveTime, AgreementFigure, Membership, Project, Rate, Review, Submission, Task
-from labeling.queries_judging import agreement_of
+from labeling.queries.judging import agreement_of
 from labeling.states import RateUnit, SubmissionState, TaskState, Verdict
 
 MS_AN_HOUR = 3_600_000

@@ -11,8 +11,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from common.models import Transition
-from labeling.figures import day_begins
 from labeling.models import Membership, Project
+from labeling.queries.people import day_begins
 
 PAGE_SIZE = 50
 BATCH = 2000
