@@ -113,7 +113,9 @@ def main() -> None:
             left_out.append("the start-up test on PostgreSQL and Redis")
         if "chromium" in missing:
             left_out.append("the journeys in Chromium")
-        runs.append(run_pytest("The real model and the journeys", "-m", SLOW, *arguments, **extra))
+        # a file's tests share what they started, so they stay together
+        slow = ("-n", "2", "--dist", "loadfile", "-m", SLOW, *arguments)
+        runs.append(run_pytest("The real model and the journeys", *slow, **extra))
     total = {key: sum(counts[key] for counts in runs) for key in ("passed", "failed", "skipped")}
     print("\nLeft out: " + ("; ".join(left_out) if left_out else "nothing."))
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
