@@ -114,8 +114,9 @@ def main() -> None:
         if "chromium" in missing:
             left_out.append("the journeys in Chromium")
         # a file's tests share what they started, so they stay together
-        slow = ("-n", "2", "--dist", "loadfile", "-m", SLOW, *arguments)
-        runs.append(run_pytest("The real model and the journeys", *slow, **extra))
+        slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *arguments)
+        runs.append(run_pytest("The real model", *slow, "-m", "model and not journey"))
+        runs.append(run_pytest("The journeys", *slow, "-m", "journey", **extra))
     total = {key: sum(counts[key] for counts in runs) for key in ("passed", "failed", "skipped")}
     print("\nLeft out: " + ("; ".join(left_out) if left_out else "nothing."))
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
