@@ -273,7 +273,6 @@ BODY = {
     "revision": 0,
     "text": "Another answer.",
     "verdict": "accept",
-    "into": 1,
     "assignee": None,
     "severity": 1,
     "choice": "same",

@@ -1,8 +1,10 @@
 """The cast: alice owns the project, bob labels, rita reviews, charlie is a stranger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.signals import post_migrate
 from django.test import Client
 
@@ -18,6 +20,19 @@ def _no_work_after_a_flush():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(post_migrate, "send", lambda *args, **kwargs: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_session_outlives_the_tests(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """A thread that a stream left behind may keep its connection until it is collected; PostgreSQL would not drop the database."""
+    yield
+    with django_db_blocker.unblock():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and pid <> pg_backend_pid()"
+                )
 
 
 @pytest.fixture(autouse=True)

@@ -301,10 +301,11 @@ def test_the_interface_knows_keys_scopes_roles_and_projects(
     closed = {"anonymous": {}, "paused": key(project, pia), "nobody's": key(project, None)}
     bare = key(project, alice, scopes=["files"])
     client = Client()
+    body = json.dumps(BODY | {"into": rows["case"]})
 
     def expect(who: str, method: str, url: str, headers: dict[str, str], *statuses: int) -> None:
         with undone():
-            got = client.generic(method, url, BODY_TEXT, content_type="application/json", **headers).status_code
+            got = client.generic(method, url, body, content_type="application/json", **headers).status_code
         if got not in (statuses or (200, 201, 204, 409, 422)):
             wrong.append((who, method, url, got, statuses))
 
