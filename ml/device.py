@@ -30,6 +30,11 @@ def pick_device(*, threads: int | None) -> Device:
     return Device(name="cpu", dtype=faster_dtype())
 
 
+def model_dtype(device: Device) -> torch.dtype:
+    """In which precision the frozen weights are held: bf16 on a GPU; on a CPU fp32, which training multiplies in."""
+    return torch.bfloat16 if device.name == "cuda" else torch.float32
+
+
 def keep_freed_memory() -> None:
     """Let the allocator keep what is freed instead of giving it back to the system, where it can (glibc).
 

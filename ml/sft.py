@@ -6,7 +6,6 @@ gives to general prompts.
 """
 
 import random
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ import torch
 import transformers
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from ml import rundir
 from ml.batch import Tensors, collate, head, learnt_hidden
+from ml.checkpoints import N_CHECKPOINTS, Checkpoints, last_checkpoint, save_model
 from ml.data import Encoded, Message, encode_example, encode_prompt
-from ml.device import Device, keep_freed_memory, pick_device
+from ml.device import Device, keep_freed_memory, model_dtype, pick_device
 from ml.errors import DataError
 from ml.generate import batches, load_model
 from ml.loops import ENDING_WEIGHT, loop_rows
@@ -33,8 +33,6 @@ from ml.replay import load_answers, own_answers, reference_states, save_answers
 from ml.rewording import reword
 from ml.rundir import RunDirectory
 
-COMPLETE = "complete"
-N_CHECKPOINTS = 6
 VALID_BATCH_SIZE = 8
 # So many validation rows are measured at every checkpoint, all of them at the end.
 N_VALID_ON_THE_WAY = 32
@@ -150,13 +148,13 @@ class CorrectionTrainer(SFTTrainer):
         return loss
 
 
-class Reporter(TrainerCallback):
-    """Turns what the trainer does into events, marks whole checkpoints and stops the run between two steps."""
+class Reporter(Checkpoints):
+    """Turns what the trainer does into events beside what Checkpoints does."""
 
     def __init__(
         self, run: RunDirectory, steps: Sequence[Step], n_tokens: Sequence[int], valid: Sequence[Encoded]
     ) -> None:
-        self.run = run
+        super().__init__(run)
         self.steps = steps
         self.n_tokens = n_tokens
         self.valid = valid[:N_VALID_ON_THE_WAY]
@@ -165,10 +163,6 @@ class Reporter(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.start is None:
             self.start, self.first = time.monotonic(), state.global_step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.run.stop.is_requested:
-            control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Row, **kwargs: Any) -> None:
         if "example_loss" not in logs:
@@ -191,21 +185,6 @@ class Reporter(TrainerCallback):
             **{name: logs[name] for name in LOGGED if name in logs},
             **measured,
         )
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
-        self.run.events.emit("checkpoint", step=state.global_step)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written whole; remains of a killed process are deleted."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / COMPLETE).exists():
-            whole.append(path)
-        else:
-            shutil.rmtree(path)
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def read_rows(run: RunDirectory, name: str, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
@@ -280,21 +259,6 @@ def trainer_config(
         report_to="none",
         disable_tqdm=True,
     )
-
-
-def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, run: RunDirectory) -> None:
-    """Write adapter/ and the merged bf16 model/, each whole or not at all. The model is merged in place."""
-    for name in ("adapter", "model"):
-        temporary, final = run.path / f"{name}.tmp", run.path / name
-        shutil.rmtree(temporary, ignore_errors=True)
-        if name == "adapter":
-            model.save_pretrained(temporary)
-        else:
-            merged = model.merge_and_unload().to(torch.bfloat16)
-            merged.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
 
 
 def sft(run: RunDirectory) -> Row:
@@ -387,11 +351,6 @@ def sft(run: RunDirectory) -> Row:
     }
     save_model(model, tokenizer, run)
     return {**result, "duration_s": round(time.monotonic() - start, 3)}
-
-
-def model_dtype(device: Device) -> torch.dtype:
-    """In which precision the frozen weights are held: bf16 on a GPU; on a CPU fp32, which training multiplies in."""
-    return torch.bfloat16 if device.name == "cuda" else torch.float32
 
 
 def main(argv: list[str]) -> int:
