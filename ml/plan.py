@@ -6,7 +6,7 @@ The plan follows from the configuration and the rows alone, so a run that resume
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ml.errors import DataError
@@ -51,9 +51,6 @@ def gettext_noop(text: str) -> str:
 
 def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict[str, str]]:
     """The hyperparameters with every "auto" decided, and the reason for each such decision. Raises DataError."""
-    names = {field.name for field in fields(Hyperparameters)}
-    if unknown := set(configured) - names - {MULTIPLIER}:
-        raise DataError(f"There is no hyperparameter {sorted(unknown)[0]!r}.")
     n_corrections = sum(row["kind"] == "correction" for row in rows)
     is_few = 0 < n_corrections < FEW_CORRECTIONS
     if n_corrections < 20:  # at least about thirty steps, however few they are
@@ -90,7 +87,19 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
         "reword_share": (0.5, gettext_noop("every second sight of a correction words the prompt anew")),
         "max_tokens": (1024, gettext_noop("what is longer loses its beginning")),
     }
-    values, reasons = {}, {}
+    values, reasons = decide(configured, automatic)
+    return Hyperparameters(**values), reasons
+
+
+def decide(configured: Row, automatic: dict[str, tuple[Any, str]]) -> tuple[Row, dict[str, str]]:
+    """The value of every name in `automatic`: the configured one, or the automatic one with its reason. Raises DataError.
+
+    `automatic` holds a value and the reason for it by name; `learning_rate` is multiplied as configured.
+    """
+    if unknown := set(configured) - set(automatic) - {MULTIPLIER}:
+        raise DataError(f"There is no hyperparameter {sorted(unknown)[0]!r}.")
+    values: Row = {}
+    reasons: dict[str, str] = {}
     for name, (value, reason) in automatic.items():
         given = configured.get(name, "auto")
         if given == "auto":
@@ -104,7 +113,7 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
         if isinstance(multiplier, bool) or not isinstance(multiplier, int | float) or multiplier <= 0:
             raise DataError(f'{MULTIPLIER} must be a number above 0 or "auto", not {multiplier!r}.')
         values["learning_rate"] *= multiplier
-    return Hyperparameters(**values), reasons
+    return values, reasons
 
 
 @dataclass(frozen=True)
