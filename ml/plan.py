@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ml.errors import DataError
+from ml.hyperparameters import AUTO, BY_NAME, MULTIPLIER, gettext_noop
 
 Row = dict[str, Any]
 
@@ -17,8 +18,6 @@ FEW_CORRECTIONS = 5
 
 # Every second step shows a loop, once the first steps have passed, which throw the model about.
 LOOP_EVERY, LOOP_FROM = 2, 6
-
-MULTIPLIER = "learning_rate_multiplier"  # not a hyperparameter of its own: it scales the learning rate
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,6 @@ class Hyperparameters:
     preference_margin: float
     reword_share: float
     max_tokens: int
-
-
-def gettext_noop(text: str) -> str:
-    """Mark a text for the translators. It is written as it is; the page that shows it translates it."""
-    return text
 
 
 def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict[str, str]]:
@@ -101,19 +95,22 @@ def decide(configured: Row, automatic: dict[str, tuple[Any, str]]) -> tuple[Row,
     values: Row = {}
     reasons: dict[str, str] = {}
     for name, (value, reason) in automatic.items():
-        given = configured.get(name, "auto")
-        if given == "auto":
+        given = _checked(configured, name)
+        if given == AUTO:
             values[name], reasons[name] = value, reason
-        elif isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
-            raise DataError(f'The hyperparameter {name} must be a number or "auto", not {given!r}.')
         else:
             values[name] = type(value)(given)
-    multiplier = configured.get(MULTIPLIER, "auto")
-    if multiplier != "auto":
-        if isinstance(multiplier, bool) or not isinstance(multiplier, int | float) or multiplier <= 0:
-            raise DataError(f'{MULTIPLIER} must be a number above 0 or "auto", not {multiplier!r}.')
+    multiplier = _checked(configured, MULTIPLIER)
+    if multiplier != AUTO:
         values["learning_rate"] *= multiplier
     return values, reasons
+
+
+def _checked(configured: Row, name: str) -> Any:
+    try:
+        return BY_NAME[name].check(configured.get(name))
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 @dataclass(frozen=True)

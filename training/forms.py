@@ -4,7 +4,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from labeling.models import Project
-from training.actions.job import AUTO
+from training.actions.errors import BadHyperparameter
+from training.actions.hyperparameters import check_value
+from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter
 from training.models import BaseModel, DatasetVersion
 
 
@@ -32,21 +34,6 @@ class JobForm(forms.Form):
     suffix = forms.CharField(
         label=_("Suffix"), required=False, max_length=64, help_text=_("A word of yours in the new model's name.")
     )
-    n_epochs = forms.CharField(
-        label=_("Epochs"), initial=AUTO, required=False, help_text=_("How often each row is learnt from.")
-    )
-    learning_rate_multiplier = forms.CharField(
-        label=_("Learning rate multiplier"),
-        initial=AUTO,
-        required=False,
-        help_text=_("More than 1 learns faster and forgets more."),
-    )
-    batch_size = forms.CharField(label=_("Batch size"), initial=AUTO, required=False, help_text=_("Rows in one step."))
-    lora_rank = forms.CharField(
-        label=_("LoRA rank"), initial=AUTO, required=False, help_text=_("The size of what is added to the base model.")
-    )
-
-    HYPERPARAMETERS = ("n_epochs", "learning_rate_multiplier", "batch_size", "lora_rank")
 
     def __init__(self, data: Any = None, *, project: Project, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
@@ -54,14 +41,47 @@ class JobForm(forms.Form):
         self.fields["dataset_version"].label_from_instance = _version_label  # type: ignore[attr-defined]
         base_models = BaseModel.objects.order_by("-is_default", "name")
         self.fields["base_model"].queryset = base_models  # type: ignore[attr-defined]
-        for name in self.HYPERPARAMETERS:
-            self.fields[name].widget.attrs["class"] = "input--short"
+        for each in HYPERPARAMETERS:
+            self.fields[each.name] = HyperparameterField(each)
 
-    def hyperparameters(self) -> dict[str, str]:
-        return {name: self.cleaned_data[name].strip().lower() or AUTO for name in self.HYPERPARAMETERS}
+    def hyperparameters(self) -> dict[str, Any]:
+        return {each.name: self.cleaned_data[each.name] for each in HYPERPARAMETERS}
 
-    def hyperparameter_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.HYPERPARAMETERS]
+    def basic_fields(self) -> list[forms.BoundField]:
+        return [self[each.name] for each in HYPERPARAMETERS if each.is_basic]
+
+    def advanced_fields(self) -> list[forms.BoundField]:
+        return [self[each.name] for each in HYPERPARAMETERS if not each.is_basic]
+
+    def has_advanced(self) -> bool:
+        """Whether one of the folded fields says something: then they are not folded."""
+        return any(field.errors or str(field.value() or AUTO).lower() != AUTO for field in self.advanced_fields())
+
+
+class HyperparameterField(forms.CharField):
+    """One row of the trainer's table: “auto” or a number in its range."""
+
+    def __init__(self, hyperparameter: Hyperparameter) -> None:
+        self.hyperparameter = hyperparameter
+        unit = f"{_(hyperparameter.unit)}, " if hyperparameter.unit else ""
+        limits = _("%(least)s to %(most)s") % {
+            "least": f"{hyperparameter.least:g}",
+            "most": f"{hyperparameter.most:,g}".replace(",", "\u202f"),
+        }
+        super().__init__(
+            label=_(hyperparameter.label),
+            initial=AUTO,
+            required=False,
+            max_length=20,
+            help_text=f"{_(hyperparameter.sentence)} ({unit}{limits})",
+            widget=forms.TextInput(attrs={"class": "input--short", "inputmode": "text", "autocomplete": "off"}),
+        )
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return check_value(self.hyperparameter, super().clean(value))
+        except BadHyperparameter as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 def _version_label(version: DatasetVersion) -> str:

@@ -86,7 +86,7 @@ def test_rows_that_the_newest_model_knows_are_not_new(sign_in, project, base_mod
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"n_epochs": "lots"}, "Write “auto” or a number from 1 to 50."),
+        ({"n_epochs": "lots"}, "Write “auto” or a whole number from 1 to 50."),
         ({}, "There is no accepted example yet"),
         ({"base_model": 0}, "Select a valid choice"),
     ],

@@ -19,23 +19,17 @@ from labeling.models import User
 from training import tasks
 from training.actions import runner
 from training.actions.catalog import ensure_bundled_base_model
-from training.actions.errors import BadHyperparameter, BaseModelNotReady, NotPossible, NoTrainingRows
+from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows
+from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
 from training.actions.results import write_result_file
+from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job
 from training.states import JOB_MOVES, ErrorKind, JobState, Split
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
 MAX_SUFFIX = 64
-# Name to the smallest and the largest value, and whether it has to be a whole number.
-HYPERPARAMETERS: dict[str, tuple[float, float, bool]] = {
-    "n_epochs": (1, 50, True),
-    "learning_rate_multiplier": (0.01, 100, False),
-    "batch_size": (1, 256, True),
-    "lora_rank": (1, 256, True),
-}
 
 
 def create_job(
@@ -179,29 +173,6 @@ def normalise_suffix(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_SUFFIX].strip("-")
 
 
-def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all hyperparameters, "auto" where none was given. Raises BadHyperparameter, whose `field` names it."""
-    checked: dict[str, Any] = dict.fromkeys(HYPERPARAMETERS, AUTO)
-    for name, value in given.items():
-        if name not in HYPERPARAMETERS:
-            raise BadHyperparameter(name, _("There is no hyperparameter “%(name)s”.") % {"name": name})
-        if value in (AUTO, None, ""):
-            continue
-        least, most, is_whole = HYPERPARAMETERS[name]
-        try:
-            number = int(str(value)) if is_whole else float(value)
-        except (TypeError, ValueError):
-            number = -1
-        if not least <= number <= most:
-            raise BadHyperparameter(
-                name,
-                _("Write “auto” or a number from %(least)s to %(most)s.")
-                % {"least": f"{least:g}", "most": f"{most:g}"},
-            )
-        checked[name] = number
-    return checked
-
-
 def _change_or_refuse(job: Job, after: JobState, by: User | None) -> None:
     job.refresh_from_db()
     try:
@@ -260,7 +231,7 @@ def _trainer_hyperparameters(job: Job) -> dict[str, Any]:
     """Return what was asked for in the trainer's words (ml/plan.py): its epochs count corrections and demonstrations apart."""
     found = {name: value for name, value in job.hyperparameters.items() if value != AUTO}
     if "n_epochs" in found:
-        found["demonstration_epochs"] = found["n_epochs"]
+        found.setdefault("demonstration_epochs", found["n_epochs"])
     if job.method == "dpo":
         found["preference_weight"] = 1.0
     if "beta" in found:

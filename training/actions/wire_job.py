@@ -12,11 +12,11 @@ from common.wire import new_id
 from labeling.models import User
 from training.actions.errors import BadHyperparameter, BaseModelNotReady, FileRefused, NotPossible
 from training.actions.file import freeze_files
+from training.actions.hyperparameters import check_hyperparameters
 from training.actions.job import (
     append_event,
     cancel_job,
     change_state,
-    check_hyperparameters,
     normalise_suffix,
     prepare_job,
 )

@@ -1,0 +1,10 @@
+"""The table of hyperparameters, which belongs to the trainer. It imports nothing of machine learning."""
+
+from ml.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
+
+__all__ = ["AUTO", "BY_NAME", "HYPERPARAMETERS", "Hyperparameter", "of_method"]
+
+
+def of_method(method: str) -> list[Hyperparameter]:
+    """Return those that have an effect in jobs of the method."""
+    return [each for each in HYPERPARAMETERS if not each.methods or method in each.methods]
