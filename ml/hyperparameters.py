@@ -54,6 +54,8 @@ TOKENS = gettext_noop("tokens")
 PASSES = gettext_noop("passes")
 NATS = gettext_noop("nats per token")
 
+SFT, PAIRS = ("sft",), ("dpo", "sft_dpo")
+
 HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "n_epochs",
@@ -116,6 +118,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         most=50,
         is_whole=True,
         unit=PASSES,
+        methods=SFT,
     ),
     Hyperparameter(
         "reword_share",
@@ -123,6 +126,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         gettext_noop("How many of a correction's sights put its prompt in other words, from 0 (none) to 1."),
         least=0,
         most=1,
+        methods=SFT,
     ),
     Hyperparameter(
         "replay_batch_size",
@@ -132,6 +136,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         most=256,
         is_whole=True,
         unit=ROWS,
+        methods=SFT,
     ),
     Hyperparameter(
         "replay_weight",
@@ -139,6 +144,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         gettext_noop("How much staying as it was counts beside learning the rows."),
         least=0,
         most=100,
+        methods=SFT,
     ),
     Hyperparameter(
         "preference_weight",
@@ -146,6 +152,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         gettext_noop("How much preferring the right answer to the wrong one counts beside learning it."),
         least=0,
         most=100,
+        methods=SFT,
     ),
     Hyperparameter(
         "preference_beta",
@@ -153,6 +160,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         gettext_noop("More insists on a clear preference and holds less to the model as it was."),
         least=0.001,
         most=100,
+        methods=SFT,
     ),
     Hyperparameter(
         "preference_margin",
@@ -161,6 +169,23 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         least=0,
         most=100,
         unit=NATS,
+        methods=SFT,
+    ),
+    Hyperparameter(
+        "beta",
+        gettext_noop("Beta"),
+        gettext_noop("How closely the model is held to the one that it was. More holds closer and changes less."),
+        least=0.001,
+        most=2,
+        methods=PAIRS,
+    ),
+    Hyperparameter(
+        "sft_weight",
+        gettext_noop("Weight of learning"),
+        gettext_noop("How much learning the chosen answers counts beside preferring them. 0 is preference alone."),
+        least=0,
+        most=100,
+        methods=PAIRS,
     ),
 )
 BY_NAME = {each.name: each for each in HYPERPARAMETERS}

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from labeling.models import Project
 from training.actions.errors import BadHyperparameter
 from training.actions.hyperparameters import check_value
-from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter
+from training.hyperparameters import AUTO, Hyperparameter, of_method
 from training.models import BaseModel, DatasetVersion
 
 
@@ -41,17 +41,17 @@ class JobForm(forms.Form):
         self.fields["dataset_version"].label_from_instance = _version_label  # type: ignore[attr-defined]
         base_models = BaseModel.objects.order_by("-is_default", "name")
         self.fields["base_model"].queryset = base_models  # type: ignore[attr-defined]
-        for each in HYPERPARAMETERS:
+        for each in of_method("sft"):
             self.fields[each.name] = HyperparameterField(each)
 
     def hyperparameters(self) -> dict[str, Any]:
-        return {each.name: self.cleaned_data[each.name] for each in HYPERPARAMETERS}
+        return {each.name: self.cleaned_data[each.name] for each in of_method("sft")}
 
     def basic_fields(self) -> list[forms.BoundField]:
-        return [self[each.name] for each in HYPERPARAMETERS if each.is_basic]
+        return [self[each.name] for each in of_method("sft") if each.is_basic]
 
     def advanced_fields(self) -> list[forms.BoundField]:
-        return [self[each.name] for each in HYPERPARAMETERS if not each.is_basic]
+        return [self[each.name] for each in of_method("sft") if not each.is_basic]
 
     def has_advanced(self) -> bool:
         """Whether one of the folded fields says something: then they are not folded."""
