@@ -1,5 +1,6 @@
 """The cast: alice owns the project, bob labels, rita reviews, charlie is a stranger."""
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,13 @@ def _no_work_after_a_flush():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(post_migrate, "send", lambda *args, **kwargs: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collected_garbage_is_the_tests_own(django_db_setup: None) -> None:
+    """What was imported stays: collecting after a test needs not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

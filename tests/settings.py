@@ -14,6 +14,9 @@ if DATABASES["default"]["ENGINE"].endswith(
     "sqlite3"
 ):  # in a file: threads that race wait for its lock, as in the product
     DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
+    # no test pulls the plug: nothing waits for the disk
+    options = DATABASES["default"]["OPTIONS"]
+    DATABASES["default"]["OPTIONS"] = {**options, "init_command": options["init_command"] + " PRAGMA synchronous=OFF;"}
 DATABASES["default"]["CONN_MAX_AGE"] = (
     0  # a connection that a test's thread left behind would keep the database from going
 )

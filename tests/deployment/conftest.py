@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
 
+from deployment.actions import demo
 from deployment.actions.release import ensure_deployment
 from deployment.models import Deployment
 from labeling.models import Project
@@ -50,6 +51,13 @@ def engine(settings) -> Iterator[StubEngine]:
     settings.ENGINE_URL = stub.url
     yield stub
     stub.stop()
+
+
+@pytest.fixture
+def short_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of everything in the demo project only the first two: the whole of it takes seconds to make."""
+    rows = demo._rows
+    monkeypatch.setattr(demo, "_rows", lambda name: rows(name)[:2])
 
 
 @pytest.fixture

@@ -16,6 +16,14 @@ from starlette.routing import Route
 TOKEN = "stub-token"
 
 
+class PromptServer(uvicorn.Server):
+    """Looks every few milliseconds whether it shall end, not ten times a second."""
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:
+            await asyncio.sleep(0.005)
+
+
 class StubEngine:
     """Answers "<model> says hello" in three pieces. What it is asked, loads and loses is kept for the test to look at."""
 
@@ -46,7 +54,7 @@ class StubEngine:
         self._socket.listen()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
+        self._server = PromptServer(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:

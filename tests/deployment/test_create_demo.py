@@ -1,8 +1,12 @@
 import stat
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import authenticate
 from django.core.management import call_command
+from django.db import transaction
+from django.test import override_settings
 
 from common.checks import passes
 from common.conversations import clean, digest
@@ -16,10 +20,8 @@ MODELS = (Project, User, Membership, Task, Submission, Case, Example, Regression
 
 
 @pytest.fixture
-def folder(settings, tmp_path):
-    settings.VAR_DIR = tmp_path
-    settings.MODELS_DIR = tmp_path / "models"
-    return tmp_path
+def folder(var_dir, short_demo):
+    return var_dir
 
 
 def test_a_second_run_changes_nothing(folder, capsys) -> None:
@@ -33,37 +35,11 @@ def test_a_second_run_changes_nothing(folder, capsys) -> None:
     assert (folder / demo.ACCOUNTS_FILE).read_text() == kept
 
 
-def test_the_accounts_work_and_only_their_owner_can_read_them(folder) -> None:
-    accounts = demo.create_demo()
-    path = folder / demo.ACCOUNTS_FILE
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert len({account.password for account in accounts}) == len(demo.CAST) == len(path.read_text().splitlines())
-    for account in accounts:
-        assert authenticate(username=account.email, password=account.password)
-
-
 def test_a_renamed_project_is_not_made_again(folder) -> None:
     demo.create_demo()
     Project.objects.update(slug="our-library")
     assert demo.create_demo() == []
     assert Project.objects.count() == 1
-
-
-def test_only_the_admin_may_make_projects(folder) -> None:
-    demo.create_demo()
-    assert [user.name for user in User.objects.filter(is_superuser=True)] == ["Ada Admin"]
-
-
-def test_its_history_is_that_of_real_work(folder) -> None:
-    """Written by the contractor, accepted by the reviewer, reported by the tester, under the version in force."""
-    demo.create_demo()
-    rows = Example.objects.select_related("author", "accepted_by", "instruction_version")
-    assert {(row.kind, row.author.name, row.accepted_by.name, row.instruction_version.number) for row in rows} == {
-        (ExampleKind.DEMONSTRATION, "Cora Contractor", "Ren Reviewer", 2),
-        (ExampleKind.CORRECTION, "Ren Reviewer", "Ren Reviewer", 2),
-    }
-    assert {report.reporter.name for report in Report.objects.all()} == {"Toni Tester"}
-    assert Task.objects.filter(state=TaskState.OPEN).count() == 10
 
 
 def test_a_run_that_breaks_off_leaves_nothing(folder, monkeypatch) -> None:
@@ -78,8 +54,40 @@ def test_a_run_that_breaks_off_leaves_nothing(folder, monkeypatch) -> None:
     assert len(demo.create_demo()) == len(demo.CAST)
 
 
-def test_its_data_is_what_good_data_looks_like(folder) -> None:
-    demo.create_demo()
+@pytest.fixture(scope="module")
+def made(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[tuple[list[demo.DemoAccount], Path]]:
+    """The accounts of the whole demo project and the folder that it was made in, made once for the tests that only read it."""
+    folder = tmp_path_factory.mktemp("demo")
+    with django_db_blocker.unblock(), override_settings(VAR_DIR=folder), transaction.atomic():
+        yield demo.create_demo(), folder
+        transaction.set_rollback(True)
+
+
+def test_the_accounts_work_and_only_their_owner_can_read_them(made) -> None:
+    accounts, folder = made
+    path = folder / demo.ACCOUNTS_FILE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len({account.password for account in accounts}) == len(demo.CAST) == len(path.read_text().splitlines())
+    for account in accounts:
+        assert authenticate(username=account.email, password=account.password)
+
+
+def test_only_the_admin_may_make_projects(made) -> None:
+    assert [user.name for user in User.objects.filter(is_superuser=True)] == ["Ada Admin"]
+
+
+def test_its_history_is_that_of_real_work(made) -> None:
+    """Written by the contractor, accepted by the reviewer, reported by the tester, under the version in force."""
+    rows = Example.objects.select_related("author", "accepted_by", "instruction_version")
+    assert {(row.kind, row.author.name, row.accepted_by.name, row.instruction_version.number) for row in rows} == {
+        (ExampleKind.DEMONSTRATION, "Cora Contractor", "Ren Reviewer", 2),
+        (ExampleKind.CORRECTION, "Ren Reviewer", "Ren Reviewer", 2),
+    }
+    assert {report.reporter.name for report in Report.objects.all()} == {"Toni Tester"}
+    assert Task.objects.filter(state=TaskState.OPEN).count() == 10
+
+
+def test_its_data_is_what_good_data_looks_like(made) -> None:
     examples = Example.objects.all()
     assert examples.filter(kind=ExampleKind.DEMONSTRATION).count() >= 30
     assert examples.filter(kind=ExampleKind.CORRECTION).count() >= 20

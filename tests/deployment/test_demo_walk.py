@@ -14,6 +14,7 @@ from django.db import connections
 from deployment.actions.demo import create_demo
 from labeling.actions.case_training import settle_case, start_training
 from labeling.models import Case, User
+from tests.deployment.stub_engine import PromptServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BASE = "smollm2-135m-instruct"
@@ -32,13 +33,13 @@ def demo(monkeypatch: pytest.MonkeyPatch, var_dir: Path):
 
 
 @pytest.fixture
-def url(engine, base_model) -> Iterator[str]:
+def url(engine, base_model, short_demo) -> Iterator[str]:
     """A web server of the product, in a thread, with the demo project in its database."""
     create_demo()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = uvicorn.Server(uvicorn.Config(ASGIHandler(), log_level="critical", lifespan="off"))
+    server = PromptServer(uvicorn.Config(ASGIHandler(), log_level="critical", lifespan="off"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
