@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
 if TYPE_CHECKING:
@@ -118,8 +119,22 @@ class Emend:
             self.process.communicate(timeout=60)
 
 
-def prepared(folder: Path, **more: str) -> Emend:
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to copy, with an empty database on which all migrations have run: made once for all workers."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    blank = Emend(var=root / "blank")
+    with FileLock(root / "blank.lock"):
+        if not blank.var.exists():
+            blank.var.mkdir()
+            blank.run("manage.py", "migrate", "--verbosity", "0")
+    return blank.var
+
+
+def prepared(folder: Path, blank: Path, **more: str) -> Emend:
     """Make the folder of a fresh Emend with the bundled model, by the product's own set-up."""
+    shutil.copytree(blank, folder, dirs_exist_ok=True)
     emend = Emend(var=folder, more=more)
     model = folder / "models" / "smollm2-135m-instruct"
     known = Path(os.environ.get("EMEND_TEST_MODEL") or "")
@@ -130,9 +145,9 @@ def prepared(folder: Path, **more: str) -> Emend:
 
 
 @pytest.fixture(scope="session")
-def emend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emend]:
+def emend(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[Emend]:
     """The product on SQLite and the filesystem broker, with its demo project."""
-    product = prepared(tmp_path_factory.mktemp("emend"))
+    product = prepared(tmp_path_factory.mktemp("emend"), blank)
     product.start()
     yield product
     product.stop()
@@ -193,12 +208,12 @@ def newcomer(emend: Emend, browser: Browser) -> Iterator[Callable[[], Page]]:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Stage]":
+def stage(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> "Iterator[Stage]":
     """The web process alone, on a project in which every page has something to show."""
     from tests.journeys.web import Stage
 
     web = Stage(var=tmp_path_factory.mktemp("stage"))
-    web.prepare()
+    web.prepare(blank)
     web.start()
     yield web
     web.kill()

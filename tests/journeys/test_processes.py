@@ -66,11 +66,11 @@ def test_a_taken_port_is_said_with_the_way_out(emend: Emend, tmp_path: Path) -> 
     assert "is no port" in refusal(**{**emend.environment, "EMEND_VAR_DIR": str(tmp_path), "EMEND_PORT": "eight"})
 
 
-def test_stopping_leaves_no_process_and_what_it_kept_starts_again(tmp_path: Path) -> None:
+def test_stopping_leaves_no_process_and_what_it_kept_starts_again(tmp_path: Path, blank: Path) -> None:
     more = {}
     if os.environ.get("EMEND_TEST_POSTGRESQL"):  # the production pair, where the test command brings it
         more = {"DATABASE_URL": os.environ["EMEND_TEST_POSTGRESQL"], "EMEND_BROKER_URL": os.environ["EMEND_TEST_REDIS"]}
-    product = prepared(tmp_path, **more)
+    product = prepared(tmp_path, blank, **more)
     for sign in (signal.SIGINT, signal.SIGKILL):
         product.start()
         children = product.processes()

@@ -1,6 +1,7 @@
 """Two reviewers on one thing: the lease of the first ran out, the second decided. Nothing is overwritten, nothing is lost."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -42,10 +43,9 @@ from labeling.models import {model}
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def web(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[Web]:
     web = Web(var=tmp_path_factory.mktemp("web"))
-    web.manage("migrate", "--verbosity", "0")
-    web.manage("collectstatic", "--noinput", "--verbosity", "0")
+    web.lay_out(blank)
     web.start()
     yield web
     web.kill()

@@ -1,6 +1,7 @@
 """No word is lost: the server dies while somebody types, the network goes away while they hand in."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -15,9 +16,9 @@ MAX_REQUESTS, MAX_BYTES = 8, 120_000
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def web(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[Web]:
     server = Web(tmp_path_factory.mktemp("web"))
-    server.prepare()
+    server.prepare(blank)
     server.start()
     yield server
     server.kill()

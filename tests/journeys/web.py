@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -60,9 +61,13 @@ class Web:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def prepare(self) -> None:
-        self.manage("migrate", "--verbosity", "0")
+    def lay_out(self, blank: Path) -> None:
+        """Make the folder that the process needs: an empty database and the static files."""
+        shutil.copytree(blank, self.var, dirs_exist_ok=True)
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
+
+    def prepare(self, blank: Path) -> None:
+        self.lay_out(blank)
         self.session = self.manage("shell", "--verbosity", "0", "-c", ROWS).split()[-1]
 
     def start(self) -> None:
@@ -96,9 +101,8 @@ class Stage(Web):
     sessions: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
 
-    def prepare(self) -> None:
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+    def prepare(self, blank: Path) -> None:
+        self.lay_out(blank)
         told = json.loads(self.run("import json; from tests.journeys.stage import fill; print(json.dumps(fill()))"))
         self.sessions, self.keys = told["sessions"], told["keys"]
 
