@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from deployment.views import api_key, case_draft, chat, completion, cycle, health, release
+from deployment.views import api_key, case_draft, chat, completion, cycle, health, lineage, release, retraction
 
 project_patterns = [
     path("chat/", chat.show, name="deployment-chat-show"),
@@ -18,6 +18,12 @@ project_patterns = [
     path("deployment/deploy/", release.deploy, name="deployment-release-deploy"),
     path("deployment/roll-back/", release.back, name="deployment-release-roll-back"),
     path("deployment/summary/", release.summary, name="deployment-project-summary"),
+    path("lineage/", lineage.show, name="deployment-lineage-show"),
+    path("retractions/", retraction.index, name="deployment-retraction-list"),
+    path("retractions/<int:pk>/", retraction.show, name="deployment-retraction-show"),
+    path("retractions/<int:pk>/undo/", retraction.undo, name="deployment-retraction-undo"),
+    path("retractions/<int:pk>/retrain/", retraction.retrain, name="deployment-retraction-retrain"),
+    path("people/<int:pk>/retract/", retraction.person, name="deployment-retraction-person"),
     path("keys/", api_key.index, name="deployment-key-list"),
     path("keys/create/", api_key.create, name="deployment-key-create"),
     path("keys/<int:pk>/revoke/", api_key.revoke, name="deployment-key-revoke"),

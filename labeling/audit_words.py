@@ -41,6 +41,7 @@ THINGS: Words = {
     "qualification": _("qualification"),
     "rate": _("rate"),
     "reason": _("reason"),
+    "retraction": _("retraction"),
     "role": _("role"),
     "second review": _("second review"),
     "settings": _("settings"),
@@ -71,6 +72,7 @@ VALUES: Mapping[str, Words] = {
     "qualification": dict(Qualification.choices),
     "disagreement": dict(Settlement.choices),
     "escalated": {"admin": _("an admin")},
+    "retraction": {"retracted": _("retracted")},
     "preference pair": {"in training": _("in training"), "retracted": _("retracted")},
 }
 

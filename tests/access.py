@@ -147,6 +147,7 @@ training-job-cancel admin job
 training-job-pause admin job
 training-job-resume admin job
 training-model-list reviewer
+training-model-lineage reviewer model_pk
 training-evaluation-list reviewer
 training-evaluation-create admin
 training-evaluation-show reviewer evaluation
@@ -166,6 +167,12 @@ deployment-release-show admin
 deployment-release-deploy admin
 deployment-release-roll-back admin
 deployment-project-summary admin
+deployment-lineage-show reviewer
+deployment-retraction-list admin
+deployment-retraction-show admin retraction
+deployment-retraction-undo admin retraction
+deployment-retraction-retrain admin retraction
+deployment-retraction-person admin member
 deployment-key-list admin
 deployment-key-create admin
 deployment-key-revoke admin key

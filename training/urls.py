@@ -17,6 +17,7 @@ project_urls = [
     path("jobs/<slug:key>/pause/", job.job_pause, name="training-job-pause"),
     path("jobs/<slug:key>/resume/", job.job_resume, name="training-job-resume"),
     path("models/", model.model_list, name="training-model-list"),
+    path("models/<int:pk>/made-of/", model.model_lineage, name="training-model-lineage"),
     path("evaluations/", evaluation.evaluation_list, name="training-evaluation-list"),
     path("evaluations/new/", evaluation.evaluation_create, name="training-evaluation-create"),
     path("evaluations/<slug:key>/", evaluation.evaluation_show, name="training-evaluation-show"),

@@ -17,6 +17,7 @@ from deployment.actions.release import deploy_model, ensure_deployment, previous
 from deployment.forms import DeployForm, RollBackForm
 from deployment.models import Cycle, Deployment
 from deployment.queries import candidates, cycles_at_work, week_of_traffic
+from deployment.queries.lineage import retracted_in_live
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
@@ -96,6 +97,7 @@ def _page(
         "changes": changes,
         "current": changes[0] if changes else None,
         "candidates": candidates(project),
+        "n_retracted": retracted_in_live(project).get(deployment.pk, 0),
         "engine_state": _engine_state(deployment),
         "can_roll_back": _can_roll_back(deployment),
     }

@@ -16,7 +16,7 @@ from common.states import StateError, move, record
 from labeling.actions.case import dismiss_case, reopen_case
 from labeling.actions.case_triage import assign_case, set_severity
 from labeling.actions.errors import LabelingError, NotAllowed
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example, undo_retraction
 from labeling.actions.task import retire_task, return_task
 from labeling.models import BulkAction, Case, Example, Project, Tag, Task, User
 from labeling.states import TASK_MOVES, Role, TaskState
@@ -178,8 +178,15 @@ def _unrate(case: Case, value: str, former: list[Any], by: User) -> None:
     Case.objects.filter(pk=case.pk).update(is_severity_set=is_set)
 
 
-def _retract(example: Example, value: str, by: User) -> None:
-    retract_example(example=example, by=by, reason=value)
+def _retract(example: Example, value: str, by: User) -> int:
+    return retract_example(example=example, by=by, reason=value).pk
+
+
+def _unretract(example: Example, _value: str, former: int | None, by: User) -> None:
+    if former is None or example.retraction is None or example.retraction_id != former:
+        raise NotAllowed(_changed())
+    if not undo_retraction(retraction=example.retraction, by=by):
+        raise NotAllowed(_changed())
 
 
 DEEDS: dict[str, dict[str, Deed]] = {
@@ -200,6 +207,6 @@ DEEDS: dict[str, dict[str, Deed]] = {
     },
     "examples": {
         "tag": Deed(gettext_lazy("Tag"), _tag, _untag),
-        "retract": Deed(gettext_lazy("Retract"), _retract),
+        "retract": Deed(gettext_lazy("Retract"), _retract, _unretract),
     },
 }

@@ -1,12 +1,10 @@
 from collections.abc import Sequence
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from common.conversations import Message, digest
-from common.states import record
-from labeling.actions.errors import CommentNeeded, DuplicateExample, NotAllowed
+from labeling.actions.errors import DuplicateExample, NotAllowed
 from labeling.actions.fingerprint import fingerprint_examples
 from labeling.models import (
     Correction,
@@ -14,7 +12,6 @@ from labeling.models import (
     InstructionVersion,
     PreferencePair,
     Project,
-    RegressionTest,
     Submission,
     User,
 )
@@ -65,36 +62,6 @@ def create_example(
             raise
         raise DuplicateExample(existing) from None
     return row
-
-
-def retract_example(*, example: Example, by: User, reason: str) -> None:
-    """Take an example out of all later dataset versions, with the preference pairs and tests of the same text.
-
-    Raises CommentNeeded without a reason and NotAllowed when it has been retracted. What was frozen before stays.
-    """
-    if not reason.strip():
-        raise CommentNeeded
-    with transaction.atomic():
-        changed = Example.objects.trainable().filter(pk=example.pk).update(retracted_at=timezone.now())
-        if not changed:
-            raise NotAllowed
-        twins = Q(correction__example=example)
-        if example.kind == ExampleKind.CORRECTION:
-            twins |= Q(correction__case__prompt_hash=example.prompt_hash, chosen=example.messages[-1]["content"])
-        PreferencePair.objects.filter(twins, project_id=example.project_id, retracted_at__isnull=True).update(
-            retracted_at=timezone.now()
-        )
-        text = example.messages[-1]["content"]
-        compared = Q(chosen=text) | Q(rejected=text)
-        PreferencePair.objects.filter(
-            compared,
-            project_id=example.project_id,
-            comparison__prompt_hash=example.prompt_hash,
-            retracted_at__isnull=True,
-        ).update(retracted_at=timezone.now())
-        RegressionTest.objects.filter(twins, project_id=example.project_id).update(is_active=False)
-        record(example, before="accepted", after="retracted", by=by, reason=reason.strip())
-    example.refresh_from_db()
 
 
 def replace_example(*, correction: Correction) -> None:

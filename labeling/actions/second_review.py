@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.states import move, record
 from labeling.actions.errors import AlreadyJudged, CommentNeeded, HeldByOther, NotAllowed, OwnWork
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example
 from labeling.models import Example, Membership, Project, Review, SecondReview, Submission, User
 from labeling.models.comparison import free_for
 from labeling.states import SUBMISSION_MOVES, Settlement, SubmissionState

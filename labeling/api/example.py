@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from labeling.actions.comparison import next_comparison, skip_comparison, vote
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example
 from labeling.api.endpoint import Call, PageAsked, operation
 from labeling.api.shapes import ComparisonShape, ExampleShape
 from labeling.models import Comparison, Example

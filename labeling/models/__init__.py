@@ -21,6 +21,7 @@ from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
 from labeling.models.prompt_import import PromptImport
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
+from labeling.models.retraction import Retraction
 from labeling.models.review import Comment, ReviewDraft
 from labeling.models.tag import Tag
 from labeling.models.webhook import Webhook, WebhookDelivery
@@ -60,6 +61,7 @@ __all__ = [
     "Rate",
     "RegressionTest",
     "Report",
+    "Retraction",
     "Review",
     "ReviewDraft",
     "SecondReview",

@@ -4,6 +4,7 @@ from django.utils import timezone
 
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Membership, Project, User
+from labeling.models.retraction import Retraction
 from labeling.models.work import Leased
 from labeling.search_text import SearchTextField
 from labeling.states import CASE_CORRECTABLE, CASE_LIVE, CaseState, Reason, Severity, Source
@@ -179,6 +180,7 @@ class PreferencePair(models.Model):
     chosen = models.TextField()
     rejected = models.TextField()
     retracted_at = models.DateTimeField(null=True)
+    retraction = models.ForeignKey(Retraction, models.SET_NULL, null=True, related_name="pairs")
 
     class Meta:
         constraints = [
@@ -200,6 +202,7 @@ class RegressionTest(models.Model):
     rejected = models.TextField()
     checks = models.JSONField(default=list, help_text='[{"kind": a CheckKind, "value": ...}]')
     is_active = models.BooleanField(default=True)
+    retraction = models.ForeignKey(Retraction, models.SET_NULL, null=True, related_name="tests")
 
 
 class Probe(models.Model):

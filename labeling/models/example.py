@@ -4,6 +4,7 @@ from django.db.models import Q
 from labeling.models.case import Correction
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Project, User
+from labeling.models.retraction import Retraction
 from labeling.models.tag import Tag
 from labeling.models.work import Submission
 from labeling.search_text import SearchTextField
@@ -13,6 +14,10 @@ from labeling.states import ExampleKind
 class ExampleQuerySet(models.QuerySet["Example"]):
     def trainable(self) -> "ExampleQuerySet":
         return self.filter(retracted_at__isnull=True)
+
+    def retracted(self) -> "ExampleQuerySet":
+        """Those that somebody took back; one that a later correction replaced is not among them."""
+        return self.filter(retracted_at__isnull=False, retraction__isnull=False)
 
 
 class Example(models.Model):
@@ -30,6 +35,14 @@ class Example(models.Model):
     instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="examples")
     accepted_at = models.DateTimeField(auto_now_add=True)
     retracted_at = models.DateTimeField(null=True, blank=True)
+    retraction = models.ForeignKey(
+        Retraction,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="examples",
+        help_text="None: replaced, not retracted",
+    )
     tags = models.ManyToManyField(Tag, related_name="examples", blank=True)
     search_text = SearchTextField(sources=("messages",))
 

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from common.htmx import render_page
 from labeling.actions.errors import LabelingError
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example
 from labeling.forms.example import RetractForm
 from labeling.forms.search import SearchForm
 from labeling.models import Example
@@ -77,9 +77,9 @@ def example_retract(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         status = 422 if form.is_bound else 200
         return render_page(request, "labeling/example_retract.html", context, status=status)
     try:
-        retract_example(example=example, by=membership.user, reason=form.cleaned_data["reason"])
+        done = retract_example(example=example, by=membership.user, reason=form.cleaned_data["reason"])
     except LabelingError as error:
         messages.error(request, str(error))
-    else:
-        messages.success(request, _("The example is taken out of all later dataset versions."))
-    return redirect("labeling-example-list", slug)
+        return redirect("labeling-example-list", slug)
+    messages.success(request, _("The example is taken out of all later dataset versions."))
+    return redirect("deployment-retraction-show", slug, done.pk)

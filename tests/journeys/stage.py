@@ -23,6 +23,7 @@ from labeling.actions.comparison import create_comparison, vote
 from labeling.actions.gold import mark_gold
 from labeling.actions.pay import set_rate
 from labeling.actions.people import invite
+from labeling.actions.retraction import retract_example
 from labeling.actions.review import review_submission
 from labeling.actions.submission import submit
 from labeling.actions.task import next_task
@@ -46,6 +47,7 @@ from labeling.models import (
 )
 from labeling.states import (
     ComparisonSource,
+    ExampleKind,
     PromptImportState,
     RateUnit,
     Reason,
@@ -244,6 +246,8 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
     running = JobFactory(project=project, dataset_version=version, state=JobState.RUNNING, n_steps=9, step=3)
     Job.objects.filter(pk=running.pk).update(started_at=now, heartbeat_at=now, remaining_s=75)
     model = TunedModelFactory(project=project, job=job)
+    taken_back = Example.objects.filter(project=project, kind=ExampleKind.DEMONSTRATION).latest("pk")
+    retraction = retract_example(example=taken_back, by=admin, reason="Its author asked for it.")
     metrics = {"n_cases": 1, "efficacy": 1.0, "stop_rate": 1.0, "unrelated_loss": 2.0, "n_unrelated": 4, "n_probes": 0}
     common = {
         "project": project,
@@ -284,7 +288,16 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
         ended_at=now,
     )
     create_key(project=project, name="Kiosk", user=admin)
-    return {"version": version.number, "job": job.key, "running": running.key, "evaluation": evaluation.key, "cycle": 1}
+    return {
+        "version": version.number,
+        "job": job.key,
+        "running": running.key,
+        "evaluation": evaluation.key,
+        "cycle": 1,
+    } | {
+        "retraction": retraction.pk,
+        "model": model.pk,
+    }
 
 
 def _traffic(project: Project, user: User) -> dict[str, Any]:

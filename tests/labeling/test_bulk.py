@@ -76,13 +76,13 @@ def test_cases_get_their_values_back(run, project, alice, rita, bob) -> None:
     assert not run("cases", "severity", [case], "9").done
 
 
-def test_retracting_needs_a_reason_and_stays(run, project, alice) -> None:
+def test_retracting_needs_a_reason_and_can_be_undone(run, project, alice) -> None:
     example = ExampleFactory(project=project)
     assert not run("examples", "retract", [example]).done
     bulk = run("examples", "retract", [example], "Old")
     assert not Example.objects.trainable().exists()
-    with pytest.raises(NotAllowed):
-        undo_bulk(bulk=bulk, by=alice)
+    undo_bulk(bulk=bulk, by=alice)
+    assert list(Example.objects.trainable()) == [example]
 
 
 def test_ticked_rows_or_all_that_match_and_back(sign_in, alice, project) -> None:

@@ -27,7 +27,7 @@ from labeling.actions.errors import (
     NotAllowed,
     OwnWork,
 )
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example
 from labeling.models import Comparison, PreferencePair, Probe, RegressionTest, Vote
 from labeling.states import ComparisonOutcome, ComparisonSource, ComparisonState, SubmissionState, VoteChoice
 from tests.factories import (

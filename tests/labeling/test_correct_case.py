@@ -12,7 +12,7 @@ from labeling.actions.errors import (
     NotCorrectable,
     UnchangedText,
 )
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example
 from labeling.models import Correction, Draft, Example, PreferencePair, Probe, RegressionTest
 from labeling.queries import regression_suite
 from labeling.states import CaseState, ExampleKind

@@ -2,7 +2,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from labeling.actions.case import correct_case
-from labeling.models import Example
+from labeling.models import Example, Retraction
 from tests.factories import CaseFactory, ExampleFactory
 
 LIST = "/p/kitchen/examples/"
@@ -54,10 +54,10 @@ def test_an_admin_retracts_with_a_reason(project, sign_in, rita, alice, charlie,
     assert sign_in(charlie).post(page, {"reason": "Old"}).status_code == 404
     assert sign_in(rita).post(page, {"reason": "Old"}).status_code == 403
     assert sign_in(alice).delete(page).status_code == 405
-    assert b"This cannot be undone" in client.get(page).content
+    assert b"It can be undone" in client.get(page).content
     assert client.post(page, {"reason": " "}).status_code == 422
     assert Example.objects.trainable().exists()
-    assert client.post(page, {"reason": "Old"})["Location"] == LIST
+    assert client.post(page, {"reason": "Old"})["Location"] == f"/p/kitchen/retractions/{Retraction.objects.get().pk}/"
     assert not Example.objects.trainable().exists()
     assert client.post(page, {"reason": "Again"}).status_code == 302
     elsewhere = reverse("labeling-example-retract", args=["kitchen", ExampleFactory().pk])

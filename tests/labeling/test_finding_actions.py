@@ -8,9 +8,10 @@ from django.core.management import call_command
 from labeling.actions.case import correct_case
 from labeling.actions.draft import begin_revision, save_draft
 from labeling.actions.errors import HasFindings
-from labeling.actions.example import create_example, retract_example
+from labeling.actions.example import create_example
 from labeling.actions.finding import find_problems
 from labeling.actions.fingerprint import find_similar
+from labeling.actions.retraction import retract_example
 from labeling.actions.review import review_submission
 from labeling.actions.submission import revise, submit, withdraw
 from labeling.actions.task import next_task

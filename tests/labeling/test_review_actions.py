@@ -17,7 +17,7 @@ from labeling.actions.errors import (
     NotAllowed,
     OwnWork,
 )
-from labeling.actions.example import retract_example
+from labeling.actions.retraction import retract_example
 from labeling.actions.review import (
     release_submission,
     review_submission,

@@ -17,6 +17,7 @@ from training.actions.errors import LeakedProbe, NothingToFreeze
 from training.forms import FreezeForm
 from training.models import DatasetVersion
 from training.queries import export_chunks, gone_rows, new_rows, previous_version, sources, unfrozen_examples
+from training.queries.lineage import mark_retracted
 from training.states import Split
 
 
@@ -25,8 +26,10 @@ from training.states import Split
 def dataset_list(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     versions = DatasetVersion.objects.visible_to(membership).select_related("created_by").order_by("-number")
+    page = paginate(request, versions)
+    mark_retracted(membership.project, page)
     context = {
-        "page": paginate(request, versions),
+        "page": page,
         "n_unfrozen": unfrozen_examples(membership.project).count(),
         "form": FreezeForm(),
     }

@@ -1,6 +1,7 @@
 from django.contrib.auth.decorators import login_required
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from common.htmx import render_page
@@ -8,7 +9,8 @@ from common.pagination import paginate
 from labeling.queries import require_member
 from labeling.states import Role
 from training.models import BaseModel, Evaluation, TunedModel
-from training.queries import passes
+from training.queries import passes, sources
+from training.queries.lineage import ancestors_of, retracted_counts_of_models
 
 
 @require_GET
@@ -20,7 +22,26 @@ def model_list(request: HttpRequest, slug: str) -> HttpResponse:
     models = TunedModel.objects.visible_to(membership).select_related("base_model", "job__dataset_version")
     page = paginate(request, models.prefetch_related(evaluations))
     rows = [{"model": model, "evaluation": next(iter(model.evaluations.all()), None)} for model in page]
+    retracted = retracted_counts_of_models(membership.project)
     for row in rows:
         row["passes"] = row["evaluation"] is not None and passes(row["evaluation"])
+        row["n_retracted"] = retracted.get(row["model"].pk, 0)
     context = {"page": page, "rows": rows, "base_models": BaseModel.objects.order_by("-is_default", "name")}
     return render_page(request, "training/model_list.html", context)
+
+
+@require_GET
+@login_required
+def model_lineage(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """What a model is made of: base model, the model that it goes on from, rows by kind, person and instructions."""
+    membership = require_member(request, slug, Role.REVIEWER)
+    models = TunedModel.everything.visible_to(membership).select_related("base_model", "job__dataset_version")
+    model = get_object_or_404(models, pk=pk)
+    context = {
+        "model": model,
+        "version": model.job.dataset_version,
+        "ancestors": ancestors_of(model),
+        "sources": sources(model.job.dataset_version),
+        "n_retracted": retracted_counts_of_models(membership.project).get(model.pk, 0),
+    }
+    return render_page(request, "training/model_lineage.html", context)
