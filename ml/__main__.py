@@ -6,6 +6,7 @@ import sys
 USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base model
        python -m ml sft RUN_DIR         fine-tunes
        python -m ml evaluate RUN_DIR    measures one model
+       python -m ml tables ACTION PATH  writes or reads Parquet
        python -m ml serve --root DIR    answers requests (--help for more)"""
 
 
@@ -23,6 +24,8 @@ def main(argv: list[str]) -> int:
         from ml.sft import main as run
     elif command == "evaluate":
         from ml.evaluate import main as run
+    elif command == "tables":
+        from ml.tables import main as run
     elif command == "serve":
         from ml.serve import main as run
     else:

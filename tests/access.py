@@ -139,6 +139,8 @@ training-dataset-list admin
 training-dataset-create admin
 training-dataset-show admin dataset
 training-dataset-download admin dataset
+training-export-list admin dataset
+training-export-file admin dataset
 training-job-list admin
 training-job-create admin
 training-job-show admin job
@@ -230,6 +232,8 @@ api-member-role POST:admin member
 api-member-pause POST:admin member
 api-member-resume POST:admin member
 api-member-remove POST:admin member
+api-dataset-exports GET:admin dataset
+api-dataset-export GET:admin POST:admin dataset
 api-tasks GET:admin POST:admin
 api-task-next POST:contractor
 api-task GET:contractor task

@@ -110,3 +110,23 @@ class GateRule(TextChoices):
     GENERALISATION = "generalisation", _("Probes answered right")
     STOP_RATE = "stop_rate", _("Answers that end by themselves")
     DRIFT = "drift", _("Rise of the loss on unrelated prompts")
+
+
+class ExportState(TextChoices):
+    """A file of a dataset version that a worker makes.
+
+    queued ──► making ──► done | failed      making ──► queued after a crash      failed ──► queued
+    """
+
+    QUEUED = "queued", _("Waiting")
+    MAKING = "making", _("Being made")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+
+
+EXPORT_MOVES: dict[str, set[str]] = {
+    ExportState.QUEUED: {ExportState.MAKING},
+    ExportState.MAKING: {ExportState.DONE, ExportState.FAILED, ExportState.QUEUED},
+    ExportState.FAILED: {ExportState.QUEUED},
+}
+EXPORT_AT_WORK = (ExportState.QUEUED, ExportState.MAKING)

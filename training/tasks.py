@@ -22,6 +22,22 @@ def run_evaluation(evaluation_pk: int) -> None:
     execute_evaluation(evaluation=Evaluation.objects.get(pk=evaluation_pk))
 
 
+@shared_task
+def make_export(export_pk: int) -> None:
+    """Make a file of a dataset version; does nothing when it is made already."""
+    from training.actions.export import make_export as make
+
+    make(export_pk=export_pk)
+
+
+@shared_task(time_limit=60)
+def sweep_exports() -> None:
+    """Take up files of dataset versions that a dead worker left behind."""
+    from training.actions.export import recover_exports
+
+    recover_exports()
+
+
 @shared_task(time_limit=60)
 def sweep() -> None:
     """Take up what a dead worker left behind, and nudge for what waits unnoticed."""

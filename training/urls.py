@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from training.views import dataset, evaluation, job, model, project, submission
+from training.views import dataset, evaluation, export, job, model, project, submission
 
 project_urls = [
     path("training/summary/", project.project_summary, name="training-project-summary"),
@@ -9,6 +9,8 @@ project_urls = [
     path("datasets/freeze/", dataset.dataset_create, name="training-dataset-create"),
     path("datasets/<int:number>/", dataset.dataset_show, name="training-dataset-show"),
     path("datasets/<int:number>/download/", dataset.dataset_download, name="training-dataset-download"),
+    path("datasets/<int:number>/exports/", export.export_list, name="training-export-list"),
+    path("datasets/<int:number>/exports/file/", export.export_file, name="training-export-file"),
     path("jobs/", job.job_list, name="training-job-list"),
     path("jobs/new/", job.job_create, name="training-job-create"),
     path("jobs/<slug:key>/", job.job_show, name="training-job-show"),

@@ -13,6 +13,7 @@ class TrainingError(Exception):
     │   ├── EmptyFile
     │   ├── FileTooLarge
     │   └── BadLine          the first line at fault (`number`, `name` of the field in it)
+    ├── ExportFailed         a file of a dataset version that could not be made
     ├── ModelInUse           a model that cannot be deleted now
     ├── JobRefused           a job that cannot be created (`field` names the input at fault)
     │   ├── NoTrainingRows
@@ -41,6 +42,10 @@ class FileRefused(TrainingError):
     def __init__(self, message: str = "", *, field: str = "file") -> None:
         super().__init__(message)
         self.field = field
+
+
+class ExportFailed(TrainingError):
+    message = _("The file could not be made.")
 
 
 class EmptyFile(FileRefused):

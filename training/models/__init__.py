@@ -1,11 +1,13 @@
 from training.models.dataset import DatasetRow, DatasetVersion
 from training.models.evaluation import Evaluation, EvaluationResult
+from training.models.export import DatasetExport
 from training.models.file import File
 from training.models.job import Event, Job
 from training.models.registry import BaseModel, TunedModel
 
 __all__ = [
     "BaseModel",
+    "DatasetExport",
     "DatasetRow",
     "DatasetVersion",
     "Evaluation",

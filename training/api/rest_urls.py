@@ -1,0 +1,17 @@
+"""The addresses of /api/v1 that are about training."""
+
+from django.urls import path
+
+from labeling.api.endpoint import address
+from training.api import export
+
+_DATASET = "p/<slug:slug>/datasets/<int:number>/"
+
+urlpatterns = [
+    path(f"{_DATASET}exports/", address(GET=export.dataset_export_list), name="api-dataset-exports"),
+    path(
+        f"{_DATASET}export/",
+        address(GET=export.dataset_export_file, POST=export.dataset_export_make),
+        name="api-dataset-export",
+    ),
+]
