@@ -5,6 +5,7 @@ import sys
 
 USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base model
        python -m ml sft RUN_DIR         fine-tunes
+       python -m ml dpo RUN_DIR         learns from pairs of a better and a worse answer
        python -m ml evaluate RUN_DIR    measures one model
        python -m ml tables ACTION PATH  writes or reads Parquet
        python -m ml serve --root DIR    answers requests (--help for more)"""
@@ -22,6 +23,8 @@ def main(argv: list[str]) -> int:
         from ml.prepare import main as run
     elif command == "sft":
         from ml.sft import main as run
+    elif command == "dpo":
+        from ml.dpo import main as run
     elif command == "evaluate":
         from ml.evaluate import main as run
     elif command == "tables":
