@@ -6,8 +6,9 @@ from django.utils.translation import gettext_lazy as _
 from labeling.models import Project
 from training.actions.errors import BadHyperparameter
 from training.actions.hyperparameters import check_value
-from training.hyperparameters import AUTO, Hyperparameter, of_method
-from training.models import BaseModel, DatasetVersion
+from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter, of_method
+from training.models import BaseModel, DatasetVersion, TunedModel
+from training.states import JobMethod
 
 
 class FreezeForm(forms.Form):
@@ -31,6 +32,22 @@ class JobForm(forms.Form):
         empty_label=_("All accepted examples, frozen now"),
     )
     base_model = forms.ModelChoiceField(label=_("Base model"), queryset=BaseModel.objects.none(), empty_label=None)
+    parent = forms.ModelChoiceField(
+        label=_("Goes on from"),
+        queryset=TunedModel.objects.none(),
+        required=False,
+        empty_label=_("Nothing: the base model as it is"),
+        help_text=_("A fine-tuned model to train further. Its base model is the job's then."),
+    )
+    method = forms.ChoiceField(
+        label=_("Method"),
+        choices=JobMethod.choices,
+        initial=JobMethod.SFT,
+        required=False,
+        help_text=_(
+            "Preferences need rows with a rejected answer: corrections, decided comparisons, preference files."
+        ),
+    )
     suffix = forms.CharField(
         label=_("Suffix"), required=False, max_length=64, help_text=_("A word of yours in the new model's name.")
     )
@@ -41,11 +58,16 @@ class JobForm(forms.Form):
         self.fields["dataset_version"].label_from_instance = _version_label  # type: ignore[attr-defined]
         base_models = BaseModel.objects.order_by("-is_default", "name")
         self.fields["base_model"].queryset = base_models  # type: ignore[attr-defined]
-        for each in of_method("sft"):
+        tuned_models = TunedModel.objects.filter(project=project).select_related("base_model")
+        self.fields["parent"].queryset = tuned_models  # type: ignore[attr-defined]
+        for each in HYPERPARAMETERS:
             self.fields[each.name] = HyperparameterField(each)
 
+    def clean_method(self) -> str:
+        return self.cleaned_data["method"] or JobMethod.SFT
+
     def hyperparameters(self) -> dict[str, Any]:
-        return {each.name: self.cleaned_data[each.name] for each in of_method("sft")}
+        return {each.name: self.cleaned_data[each.name] for each in HYPERPARAMETERS}
 
     def basic_fields(self) -> list[forms.BoundField]:
         return [self[each.name] for each in of_method("sft") if each.is_basic]
@@ -53,9 +75,17 @@ class JobForm(forms.Form):
     def advanced_fields(self) -> list[forms.BoundField]:
         return [self[each.name] for each in of_method("sft") if not each.is_basic]
 
+    def preference_fields(self) -> list[forms.BoundField]:
+        """Those that only the methods with preferences know."""
+        known = of_method(JobMethod.SFT)
+        return [self[each.name] for each in of_method(JobMethod.DPO) if each not in known]
+
     def has_advanced(self) -> bool:
         """Whether one of the folded fields says something: then they are not folded."""
-        return any(field.errors or str(field.value() or AUTO).lower() != AUTO for field in self.advanced_fields())
+        return any(
+            field.errors or str(field.value() or AUTO).lower() != AUTO
+            for field in [*self.advanced_fields(), *self.preference_fields()]
+        )
 
 
 class HyperparameterField(forms.CharField):

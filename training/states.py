@@ -33,6 +33,18 @@ JOB_MOVES: dict[str, set[str]] = {
 JOB_ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+class JobMethod(TextChoices):
+    """How a job learns. The two that learn preferences need rows with a rejected answer."""
+
+    SFT = "sft", _("From answers (SFT)")
+    DPO = "dpo", _("From preferences (DPO)")
+    SFT_DPO = "sft_dpo", _("From preferences and their better answers (SFT + DPO)")
+
+
+PREFERENCE_METHODS = (JobMethod.DPO, JobMethod.SFT_DPO)
+MIN_PAIRS = 8  # ml/dpo.py asks for as many
+
+
 class EvaluationState(TextChoices):
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")

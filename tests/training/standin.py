@@ -1,6 +1,6 @@
 """A small process in the trainer's place: it keeps the contract of docs/run-directory.md and learns nothing.
 
-usage: standin.py MODE sft|evaluate RUN_DIR, where MODE is one of succeed, data, crash, wait
+usage: standin.py MODE sft|dpo|evaluate RUN_DIR, where MODE is one of succeed, data, crash, wait
 """
 
 import json
@@ -95,7 +95,8 @@ def main() -> int:
         error = {"kind": "data", "message": "Row 3 is empty."}
         (run_dir / "result.json").write_text(json.dumps({"status": "failed", "error": error}))
         return 2
-    return train(run_dir, mode) if command == "sft" else evaluate(run_dir, mode)
+    (run_dir / "command").write_text(command)
+    return train(run_dir, mode) if command in ("sft", "dpo") else evaluate(run_dir, mode)
 
 
 if __name__ == "__main__":

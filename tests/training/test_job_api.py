@@ -108,7 +108,7 @@ def test_preferences_are_trained_with_dpo(api: Client, create) -> None:
     assert shape["method"]["dpo"]["hyperparameters"]["beta"] == 0.1
     job = Job.objects.get()
     config = json.loads((job.run_dir / "config.json").read_text())["hyperparameters"]
-    assert (config["preference_beta"], config["preference_weight"]) == (0.1, 1.0)
+    assert config == {"beta": 0.1, "n_epochs": 1}
     row = json.loads((job.run_dir / "train.jsonl").read_text().splitlines()[0])
     assert (row["kind"], row["rejected"]) == ("correction", "Hello.")
 

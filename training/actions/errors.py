@@ -17,6 +17,7 @@ class TrainingError(Exception):
     ├── ModelInUse           a model that cannot be deleted now
     ├── JobRefused           a job that cannot be created (`field` names the input at fault)
     │   ├── NoTrainingRows
+    │   ├── TooFewPairs
     │   ├── BaseModelNotReady
     │   └── BadHyperparameter
     └── NotPossible          the job or evaluation is not in a state in which that can be done
@@ -84,6 +85,14 @@ class JobRefused(TrainingError):
 class NoTrainingRows(JobRefused):
     field = "dataset_version"
     message = _("The dataset version has no training row: all of its rows are held out for validation. Add examples.")
+
+
+class TooFewPairs(JobRefused):
+    field = "method"
+    message = _(
+        "Learning from preferences needs at least 8 rows to train on that have a rejected answer. "
+        "Correct more cases or judge more comparisons, or learn from answers."
+    )
 
 
 class BaseModelNotReady(JobRefused):

@@ -6,17 +6,23 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from training.actions.errors import BadHyperparameter
-from training.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
+from training.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter, of_method
+from training.states import JobMethod
 
 
-def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was asked for, the basic ones always: "auto" where none was given. Raises BadHyperparameter."""
+def check_hyperparameters(given: Mapping[str, Any], *, method: str = JobMethod.SFT) -> dict[str, Any]:
+    """Return what was asked for, the basic ones always: "auto" where none was given.
+
+    Raises BadHyperparameter for values out of range, and for those that have no effect in this method.
+    """
     checked: dict[str, Any] = {each.name: AUTO for each in HYPERPARAMETERS if each.is_basic}
     for name, value in given.items():
         if name not in BY_NAME:
             raise BadHyperparameter(name, _("There is no hyperparameter “%(name)s”.") % {"name": name})
         number = check_value(BY_NAME[name], value)
         if number != AUTO:
+            if BY_NAME[name] not in of_method(method):
+                raise BadHyperparameter(name, _("This hyperparameter has no effect with this method."))
             checked[name] = number
     return checked
 

@@ -19,13 +19,14 @@ from labeling.models import User
 from training import tasks
 from training.actions import runner
 from training.actions.catalog import ensure_bundled_base_model
-from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows
+from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows, TooFewPairs
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
 from training.actions.results import write_result_file
 from training.hyperparameters import AUTO
-from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job
-from training.states import JOB_MOVES, ErrorKind, JobState, Split
+from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, TunedModel
+from training.queries import count_pairs
+from training.states import JOB_MOVES, MIN_PAIRS, PREFERENCE_METHODS, ErrorKind, JobMethod, JobState, Split
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +42,24 @@ def create_job(
     seed: int = 0,
     by: User | None = None,
     known_version: DatasetVersion | None = None,
+    method: str = JobMethod.SFT,
+    parent: TunedModel | None = None,
 ) -> Job:
     """Create a job, write its run directory and queue it.
 
     `base_model` None: the catalog's default. `known_version` is what the live model was trained on: rows that are not in
-    it count as new; None: all rows do. Raises NoTrainingRows, BaseModelNotReady or BadHyperparameter. A disk error
-    fails the job instead of raising: the job says so.
+    it count as new; None: all rows do. `parent` is the fine-tuned model to go on from; its base model is the job's.
+    Raises NoTrainingRows, TooFewPairs, BaseModelNotReady or BadHyperparameter. A disk error fails the job instead of
+    raising: the job says so.
     """
+    if parent is not None:
+        base_model = parent.base_model
     base_model = base_model or BaseModel.objects.filter(is_default=True).first() or ensure_bundled_base_model()
     if not dataset_version.n_train:
         raise NoTrainingRows
-    if not base_model.is_ready:
+    if method in PREFERENCE_METHODS and count_pairs(dataset_version) < MIN_PAIRS:
+        raise TooFewPairs
+    if not (parent or base_model).is_ready:
         raise BaseModelNotReady
     with transaction.atomic():
         job = Job.objects.create(
@@ -59,9 +67,11 @@ def create_job(
             key=f"ftjob-{secrets.token_hex(12)}",
             dataset_version=dataset_version,
             base_model=base_model,
+            parent=parent,
+            method=method,
             suffix=normalise_suffix(suffix),
             seed=seed,
-            hyperparameters=check_hyperparameters(hyperparameters or {}),
+            hyperparameters=check_hyperparameters(hyperparameters or {}, method=method),
             created_by=by,
         )
         append_event(job, JobState.VALIDATING_FILES)
@@ -135,7 +145,7 @@ def execute_job(*, job: Job) -> None:
         return
     try:
         _write_config(job)
-        child = runner.Child("sft", job.run_dir)
+        child = runner.Child("dpo" if job.learns_preferences else "sft", job.run_dir)
     except OSError as error:
         logger.exception("%s: the trainer cannot be started", job)
         change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())
@@ -218,7 +228,7 @@ def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str]) -> Iterator[d
 def _write_config(job: Job) -> None:
     config = {
         "method": job.method,
-        "base": str((job.parent or job.base_model).folder),
+        "base": str(job.base_folder),
         "seed": job.seed,
         "threads": runner.n_threads(),
         "parent_pid": runner.worker_pid(job.worker),
@@ -230,12 +240,8 @@ def _write_config(job: Job) -> None:
 def _trainer_hyperparameters(job: Job) -> dict[str, Any]:
     """Return what was asked for in the trainer's words (ml/plan.py): its epochs count corrections and demonstrations apart."""
     found = {name: value for name, value in job.hyperparameters.items() if value != AUTO}
-    if "n_epochs" in found:
+    if "n_epochs" in found and not job.learns_preferences:
         found.setdefault("demonstration_epochs", found["n_epochs"])
-    if job.method == "dpo":
-        found["preference_weight"] = 1.0
-    if "beta" in found:
-        found["preference_beta"] = found.pop("beta")
     return found
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from common.wire import new_id
 from labeling.models import User
-from training.actions.errors import BadHyperparameter, BaseModelNotReady, FileRefused, NotPossible
+from training.actions.errors import BaseModelNotReady, FileRefused, NotPossible
 from training.actions.file import freeze_files
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.job import (
@@ -21,11 +21,10 @@ from training.actions.job import (
     prepare_job,
 )
 from training.models import BaseModel, File, Job, TunedModel
-from training.states import ErrorKind, FileFormat, JobState, Split
+from training.states import ErrorKind, FileFormat, JobMethod, JobState, Split
 
 MIN_EXAMPLES = 10
 MAX_SEED = 2**31 - 1
-DPO = "dpo"
 REPEATED = "repeated"
 INTEGRATIONS = "integrations"
 
@@ -39,7 +38,7 @@ class JobRequest:
     base_model: BaseModel
     parent: TunedModel | None = None
     suffix: str = ""
-    method: str = "sft"
+    method: str = JobMethod.SFT
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     metadata: dict[str, str] | None = None
@@ -56,13 +55,13 @@ def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
     if not (request.parent or request.base_model).is_ready:
         raise BaseModelNotReady
     is_preference = request.training_file.format == FileFormat.PREFERENCE
-    if is_preference and request.method != DPO:
+    if is_preference and request.method != JobMethod.DPO:
         raise FileRefused("Rows of preferences need the method dpo.", field="training_file")
-    if request.method == DPO and not is_preference:
+    if request.method == JobMethod.DPO and not is_preference:
         raise FileRefused(
             "The method dpo needs rows with input, preferred_output and non_preferred_output.", field="training_file"
         )
-    hyperparameters = _check_hyperparameters(request)
+    hyperparameters = check_hyperparameters(request.hyperparameters, method=request.method)
     version = freeze_files(training_file=request.training_file, validation_file=request.validation_file, by=by)
     with transaction.atomic():
         job = Job.objects.create(
@@ -114,14 +113,3 @@ def delete_job(*, job: Job) -> None:
 def is_over(job: Job) -> bool:
     """Whether the job has ended or is being cancelled, which nothing can undo."""
     return job.has_ended or job.cancel_requested_at is not None
-
-
-def _check_hyperparameters(request: JobRequest) -> dict[str, Any]:
-    given = dict(request.hyperparameters)
-    beta = given.pop("beta", None)
-    checked = check_hyperparameters(given)
-    if beta in (None, "auto"):
-        return checked
-    if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta <= 2:
-        raise BadHyperparameter("beta", "Write “auto” or a number above 0, at most 2.")
-    return {**checked, "beta": float(beta)}

@@ -6,13 +6,14 @@ from common.wire import WireError
 from common.wire_params import Params
 from labeling.models import ApiKey, Project
 from training.actions.errors import BadHyperparameter, BaseModelNotReady, FileRefused, LeakedProbe
-from training.actions.wire_job import DPO, MAX_SEED, JobRequest, create_wire_job
+from training.actions.wire_job import MAX_SEED, JobRequest, create_wire_job
 from training.models import BaseModel, File, Job, TunedModel
 from training.queries import find_base_model
-from training.states import FilePurpose
+from training.states import FilePurpose, JobMethod
 
-METHODS = ("supervised", "dpo")
+METHODS = {"supervised": JobMethod.SFT, "dpo": JobMethod.DPO}
 HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+DPO_HYPERPARAMETERS = ("beta", "sft_weight")
 CLASSIFICATION = (
     "compute_classification_metrics",
     "classification_n_classes",
@@ -35,7 +36,7 @@ def read_job(params: Params, project: Project) -> JobRequest:
     hyperparameters = (
         params.inner("hyperparameters") if "method" not in params else method.inner(kind).inner("hyperparameters")
     )
-    names = (*HYPERPARAMETERS, "beta") if kind == DPO else HYPERPARAMETERS
+    names = (*HYPERPARAMETERS, *DPO_HYPERPARAMETERS) if kind == "dpo" else HYPERPARAMETERS
     suffix = read_suffix(params, MAX_SUFFIX)
     words = {
         "model": model,
@@ -49,7 +50,7 @@ def read_job(params: Params, project: Project) -> JobRequest:
         base_model=base_model,
         parent=parent,
         suffix=suffix,
-        method=DPO if kind == DPO else "sft",
+        method=METHODS[kind],
         hyperparameters={name: hyperparameters.raw(name) for name in names},
         seed=params.whole("seed", None, least=0, most=MAX_SEED),
         metadata=params.metadata(),

@@ -20,6 +20,7 @@ JOB_PARTS = (
     "parent",
 )
 SHOWN_HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+DPO_HYPERPARAMETERS = ("beta", "sft_weight")
 LEGACY_STATES = {
     JobState.VALIDATING_FILES: "pending",
     JobState.QUEUED: "pending",
@@ -53,7 +54,9 @@ def job_shape(job: Job) -> Shape:
     kind = words.get("method", {}).get("type", "supervised")
     details = dict(hyperparameters)
     if kind == "dpo":
-        details["beta"] = _resolved(job).get("preference_beta", job.hyperparameters.get("beta", "auto"))
+        resolved = _resolved(job)
+        for name in DPO_HYPERPARAMETERS:
+            details[name] = resolved.get(name, job.hyperparameters.get(name, "auto"))
     return {
         "id": job.key,
         "object": "fine_tuning.job",

@@ -7,7 +7,7 @@ from labeling.models import Membership, Project, User
 from training.models.dataset import DatasetVersion
 from training.models.file import File
 from training.models.registry import BaseModel
-from training.states import JOB_ENDED, JobState
+from training.states import JOB_ENDED, PREFERENCE_METHODS, JobMethod, JobState
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -38,7 +38,7 @@ class Job(models.Model):
         "training.TunedModel", models.SET_NULL, null=True, related_name="continuations", help_text="trained from here"
     )
     suffix = models.CharField(max_length=64, blank=True)
-    method = models.CharField(max_length=10, default="sft")
+    method = models.CharField(max_length=10, choices=JobMethod.choices, default=JobMethod.SFT)
     seed = models.PositiveIntegerField(default=0)
     hyperparameters = models.JSONField(default=dict, help_text='as asked for, "auto" or a value each')
     state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.VALIDATING_FILES)
@@ -82,6 +82,15 @@ class Job(models.Model):
     @property
     def has_ended(self) -> bool:
         return self.state in JOB_ENDED
+
+    @property
+    def learns_preferences(self) -> bool:
+        return self.method in PREFERENCE_METHODS
+
+    @property
+    def base_folder(self) -> Path:
+        """The weights that it begins with: its parent's, or its base model's."""
+        return (self.parent or self.base_model).folder
 
     @property
     def percent(self) -> int:

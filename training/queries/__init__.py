@@ -10,7 +10,7 @@ from django.db.models import Count, F, Q, QuerySet
 from common.conversations import canonical_json
 from labeling.models import Example, Membership, Project
 from training.models import BaseModel, DatasetRow, DatasetVersion, Evaluation, EvaluationResult, Job, TunedModel
-from training.states import EvaluationState, Suite
+from training.states import EvaluationState, Split, Suite
 
 # Names that old clients ask for; all of them mean the catalog's default base model.
 ALIASES = ("ada", "babbage", "curie", "davinci")
@@ -45,6 +45,22 @@ def new_rows(version: DatasetVersion, since: DatasetVersion | None) -> "QuerySet
 def gone_rows(version: DatasetVersion, since: DatasetVersion | None) -> "QuerySet[DatasetRow]":
     """Return the earlier version's rows whose text is no longer there."""
     return new_rows(since, version) if since else DatasetRow.objects.none()
+
+
+def count_pairs(version: DatasetVersion) -> int:
+    """Return how many training rows have a rejected answer beside the right one."""
+    return version.rows.filter(split=Split.TRAIN, rejected__isnull=False).count()
+
+
+def continuations(job: Job) -> "QuerySet[Job]":
+    """Return the jobs that go on from the model that this one has made, oldest first."""
+    return Job.objects.filter(parent__job=job).order_by("pk")
+
+
+def baseline_model(model: TunedModel) -> TunedModel | None:
+    """Return the model that this one is to be compared with: its parent while that has weights; None: its base model."""
+    parent = model.job.parent
+    return parent if parent is not None and parent.deleted_at is None and parent.is_ready else None
 
 
 def sources(version: DatasetVersion) -> dict[str, list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from labeling.states import Role
 from training.actions.errors import NotPossible
 from training.actions.evaluation import cancel_evaluation, request_evaluation
 from training.models import Evaluation, TunedModel
-from training.queries import case_results, measures, passes, probe_counts
+from training.queries import baseline_model, case_results, measures, passes, probe_counts
 from training.states import EvaluationState, GateRule
 
 AT_WORK = (EvaluationState.QUEUED, EvaluationState.RUNNING)
@@ -48,12 +48,14 @@ def evaluation_list(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 @login_required
 def evaluation_create(request: HttpRequest, slug: str) -> HttpResponse:
-    """Measure a model against the suites as they stand, compared with its base model."""
+    """Measure a model against the suites as they stand, compared with the model that it was trained from."""
     membership = require_member(request, slug, Role.ADMIN)
     name = request.POST.get("model", "")
     model = get_object_or_404(TunedModel.objects.visible_to(membership).select_related("base_model"), name=name)
     project, by = membership.project, membership.user
-    baseline = request_evaluation(project=project, base_model=model.base_model, by=by)
+    baseline = request_evaluation(
+        project=project, base_model=model.base_model, tuned_model=baseline_model(model), by=by
+    )
     evaluation = request_evaluation(
         project=project, base_model=model.base_model, tuned_model=model, baseline=baseline, by=by
     )

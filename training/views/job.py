@@ -24,7 +24,8 @@ from training.actions.job import cancel_job, create_job, pause_job, resume_job
 from training.charts import line_chart
 from training.forms import JobForm
 from training.models import Event, Job
-from training.queries import loss_points, newest_model, unfrozen_examples
+from training.queries import continuations, loss_points, newest_model, unfrozen_examples
+from training.queries.lineage import ancestors_of
 from training.states import ErrorKind, JobState
 
 AT_WORK = (JobState.VALIDATING_FILES, JobState.QUEUED, JobState.RUNNING)
@@ -46,7 +47,8 @@ def job_list(request: HttpRequest, slug: str) -> HttpResponse:
 def job_create(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     base_model = ensure_bundled_base_model()
-    initial = {"base_model": base_model, "suffix": slug, "dataset_version": request.GET.get("dataset_version", "")}
+    initial = {"base_model": base_model, "suffix": slug}
+    initial |= {name: request.GET[name] for name in ("dataset_version", "parent", "method") if name in request.GET}
     form = JobForm(request.POST if request.method == "POST" else None, project=membership.project, initial=initial)
     if form.is_bound and form.is_valid():
         job = _create(form, membership)
@@ -131,7 +133,9 @@ async def _events(job: Job, *, after: int) -> AsyncIterator[str]:
 
 
 def _find(membership: Membership, key: str) -> Job:
-    jobs = Job.objects.visible_to(membership).select_related("dataset_version", "base_model", "created_by")
+    jobs = Job.objects.visible_to(membership).select_related(
+        "dataset_version", "base_model", "created_by", "parent__job"
+    )
     return get_object_or_404(jobs, key=key)
 
 
@@ -158,6 +162,8 @@ def _create(form: JobForm, membership: Membership) -> Job | None:
             hyperparameters=form.hyperparameters(),
             by=membership.user,
             known_version=newest.job.dataset_version if newest else None,
+            method=values["method"],
+            parent=values["parent"],
         )
     except (NothingToFreeze, LeakedProbe) as error:
         form.add_error("dataset_version", str(error))
@@ -186,6 +192,9 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
             {"name": name, "value": value, "reason": _(reasons[name]) if reasons.get(name) else ""}
             for name, value in (found.get("hyperparameters") or {}).items()
         ],
+        "ancestors": [job.parent, *ancestors_of(job.parent)] if job.parent else [],
+        "continuations": continuations(job),
+        "preferences": _preferences(job, started.data if started else {}) if job.learns_preferences else None,
         "events": [
             {"row": event, "label": _event_label(event.code)} for event in job.events.order_by("-number")[:n_shown]
         ],
@@ -193,6 +202,26 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
         "n_events_hidden": n_events - n_shown,
         "is_whole_log": is_whole_log,
         "advice": ErrorKind(job.error_kind).label if job.error_kind in ErrorKind.values else "",
+    }
+
+
+def _preferences(job: Job, started: dict[str, Any]) -> dict[str, Any]:
+    """Return what became of the held-out pairs, and which rows were none."""
+    after, before = job.result, job.result.get("before") or {}
+    measures = (
+        ("valid_margin", _("Margin of log-likelihoods, nats a pair"), 2),
+        ("valid_token_margin", _("Margin by token, nats"), 3),
+        ("valid_preferred", _("Share whose chosen answer is the likelier by token"), 2),
+        ("valid_loss", _("Loss of the chosen answers, nats by token"), 3),
+    )
+    return {
+        "n_without_rejected": started.get("n_without_rejected", 0),
+        "n_too_long": started.get("n_too_long", 0),
+        "rows": [
+            {"label": label, "before": before[name], "after": after.get(name), "digits": digits}
+            for name, label, digits in measures
+            if name in before
+        ],
     }
 
 

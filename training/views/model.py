@@ -19,7 +19,9 @@ def model_list(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's models, newest first, and the catalog of base models."""
     membership = require_member(request, slug, Role.REVIEWER)
     evaluations = Prefetch("evaluations", Evaluation.objects.select_related("baseline").order_by("-pk"))
-    models = TunedModel.objects.visible_to(membership).select_related("base_model", "job__dataset_version")
+    models = TunedModel.objects.visible_to(membership).select_related(
+        "base_model", "job__dataset_version", "job__parent"
+    )
     page = paginate(request, models.prefetch_related(evaluations))
     rows = [{"model": model, "evaluation": next(iter(model.evaluations.all()), None)} for model in page]
     retracted = retracted_counts_of_models(membership.project)
