@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from ml.rundir import RunDirectory
@@ -20,12 +22,22 @@ class Checkpoints(TrainerCallback):
         self.run = run
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.run.stop.is_requested:
+        if any_process(self.run.stop.is_requested):
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        PartialState().wait_for_everyone()  # each process writes a part
+        if self.run.is_main:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
         self.run.events.emit("checkpoint", step=state.global_step)
+
+
+def any_process(value: bool) -> bool:
+    """Whether it is true in any of the processes that train together: they must all do the same."""
+    state = PartialState()
+    if state.num_processes == 1:
+        return value
+    return bool(reduce(torch.tensor([float(value)], device=state.device), reduction="sum").item())
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -35,7 +47,7 @@ def last_checkpoint(folder: Path) -> Path | None:
         if (path / COMPLETE).exists():
             whole.append(path)
         else:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 

@@ -60,3 +60,35 @@ def _best_time_s(dtype: torch.dtype) -> float:
         torch.nn.functional.linear(tokens, weight)
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+# Dense bf16 FLOP/s of one GPU by a piece of its name, as its maker states it.
+PEAK_FLOPS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "4090": 165e12,
+}
+
+
+def peak_flops(device: Device) -> float | None:
+    """What the GPU could multiply at best in bf16, None for a processor or a GPU that is not listed."""
+    if device.name != "cuda":
+        return None
+    name = torch.cuda.get_device_name()
+    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+
+
+def flops_per_token(
+    n_parameters: int, *, n_layers: int, width: int, mean_length: float, is_frozen: bool = False
+) -> float:
+    """The floating point operations that training on one token takes, by the rule of PaLM (arXiv 2204.02311, appendix B).
+
+    6N for `n_parameters` that multiply (all but the input embedding): 2N forward, 2N for the gradient of the activations, 2N for
+    that of the weights, which frozen weights do not have (4N). Attention adds 12 L H Q T; T is the mean length of a sequence,
+    `width` H Q. Nothing is taken off for the causal half.
+    """
+    return (4 if is_frozen else 6) * n_parameters + 12 * n_layers * width * mean_length

@@ -16,6 +16,20 @@ Row = dict[str, Any]
 
 FEW_CORRECTIONS = 5
 
+# Above so many rows speed counts for more than holding every unrelated answer.
+MANY_ROWS = 500
+RECIPES, TUNINGS = ("corrections", "many_rows"), ("lora", "qlora", "full")
+# Hyperparameters that only the recipe for corrections has.
+OF_CORRECTIONS = (
+    "demonstration_epochs",
+    "replay_batch_size",
+    "replay_weight",
+    "preference_weight",
+    "preference_beta",
+    "preference_margin",
+    "reword_share",
+)
+
 # Every second step shows a loop, once the first steps have passed, which throw the model about.
 LOOP_EVERY, LOOP_FROM = 2, 6
 
@@ -41,6 +55,39 @@ class Hyperparameters:
     preference_margin: float
     reword_share: float
     max_tokens: int
+
+
+def choose_recipe(config: Row, *, n_rows: int) -> tuple[str, str | None]:
+    """Which recipe a run follows, and why if that was left to us. `config` is config.json. Raises DataError.
+
+    `corrections` (ml/sft.py) is made for few rows and holds what it does not teach; `many_rows` (ml/many_rows.py) is plain
+    training on packed rows, fast, and the one that several processes can share.
+    """
+    wanted, tuning = config.get("recipe", AUTO), config.get("tuning", AUTO)
+    if wanted not in (*RECIPES, AUTO):
+        raise DataError(f"There is no recipe {wanted!r}.")
+    if tuning not in (*TUNINGS, AUTO):
+        raise DataError(f"There is no tuning {tuning!r}.")
+    n_processes = (config.get("launch") or {}).get("processes", 1)
+    needs_many = (
+        gettext_noop("full and quantised tuning are part of the recipe for many rows")
+        if tuning in ("qlora", "full")
+        else gettext_noop("several processes can only share the recipe for many rows")
+        if n_processes > 1
+        else None
+    )
+    if wanted == "corrections" and needs_many:
+        raise DataError("The recipe for corrections trains a LoRA adapter in one process.")
+    if wanted != AUTO:
+        return wanted, None
+    if needs_many:
+        return "many_rows", needs_many
+    given = config.get("hyperparameters") or {}
+    if any(given.get(name, AUTO) != AUTO for name in OF_CORRECTIONS if name != "demonstration_epochs"):
+        return "corrections", gettext_noop("what was set is part of the recipe for corrections")
+    if n_rows > MANY_ROWS:
+        return "many_rows", gettext_noop("with more than 500 rows, speed and even learning count for more than replay")
+    return "corrections", gettext_noop("up to 500 rows are learnt with care for what the model should keep")
 
 
 def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict[str, str]]:
@@ -138,7 +185,8 @@ def plan_steps(rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperpara
     """All steps of the run. Every epoch shuffles anew; general prompts are drawn round after round without repeats.
 
     A correction appears in every epoch, a demonstration in `demonstration_epochs` of them, evenly spread. A share
-    `reword_share` of a correction's sights is reworded, never the first.
+    `reword_share` of a correction's sights is reworded, never the first. A row's `weight`, if it has one, multiplies its
+    sights.
     """
     rng = random.Random(seed)
     sights: list[tuple[float, Sight]] = []
@@ -146,11 +194,15 @@ def plan_steps(rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperpara
         is_correction = row["kind"] == "correction"
         n_sights = hyperparameters.n_epochs if is_correction else hyperparameters.demonstration_epochs
         n_sights = min(n_sights, hyperparameters.n_epochs)
+        weight = row.get("weight") or 1
+        n_sights = max(1, round(n_sights * weight))
         n_reworded = 0
         for sight in range(n_sights):
             due = is_correction and n_reworded < int(hyperparameters.reword_share * (sight + 1))
             n_reworded += due
-            epoch = sight if is_correction else int((sight + rng.random()) * hyperparameters.n_epochs / n_sights)
+            epoch = (
+                sight / weight if is_correction else int((sight + rng.random()) * hyperparameters.n_epochs / n_sights)
+            )
             sights.append((epoch + rng.random(), Sight(row=index, wording=n_reworded if due else 0)))
     order = [sight for _, sight in sorted(sights, key=lambda pair: pair[0])]
     size = hyperparameters.batch_size

@@ -22,7 +22,29 @@ import torch
 from ml.errors import DataError, DiskError, MlError, NoMemoryError
 
 EXIT_DATA, EXIT_FAILED, EXIT_STOPPED = 2, 1, 143
+SUPERVISOR = "EMEND_SUPERVISOR"  # in launched processes: the process that started their launcher
 PARENT_CHECK_S = 1.0
+
+
+def process_index() -> int:
+    """Which of several processes this is that train together, as `accelerate launch` says; 0 for a single one."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_launched() -> bool:
+    """Whether `accelerate launch` started this process."""
+    return "RANK" in os.environ
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class Stopped(BaseException):
@@ -43,7 +65,8 @@ class Stop:
     def install(self, *, parent_pid: int | None) -> None:
         signal.signal(signal.SIGTERM, self._on_signal)
         if parent_pid is not None:
-            threading.Thread(target=self._watch_parent, args=(parent_pid,), daemon=True).start()
+            supervisor_pid = int(os.environ.get(SUPERVISOR, "0")) if is_launched() else 0
+            threading.Thread(target=self._watch_parent, args=(parent_pid, supervisor_pid), daemon=True).start()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -62,44 +85,57 @@ class Stop:
             raise Stopped
 
     @staticmethod
-    def _watch_parent(parent_pid: int) -> None:
-        while os.getppid() == parent_pid:
+    def _watch_parent(parent_pid: int, supervisor_pid: int) -> None:
+        while os.getppid() == parent_pid and (not supervisor_pid or is_there(supervisor_pid)):
             threading.Event().wait(PARENT_CHECK_S)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Events:
-    """The append-only log `events.jsonl`; the numbers go on where an earlier process left off."""
+    """The append-only log `events.jsonl`; the numbers go on where an earlier process left off.
 
-    def __init__(self, path: Path) -> None:
+    Of several processes that train together the first one alone writes (`is_ours`).
+    """
+
+    def __init__(self, path: Path, *, is_ours: bool = True) -> None:
         self._path = path
-        self._number = len(read_whole_lines(path))
+        self._is_ours = is_ours
+        self._number = len(read_whole_lines(path)) if is_ours else 0
 
     def emit(self, code: str, **data: Any) -> None:
         """Append one event; it is in the file when this returns."""
+        if not self._is_ours:
+            return
         self._number += 1
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         append_line(self._path, {"number": self._number, "at": at, "code": code, "data": data})
 
 
 class RunDirectory:
-    """One run: `config`, rows by file name, `events`, and the result."""
+    """One run: `config`, rows by file name, `events`, and the result.
+
+    `is_main` is false in all but the first of several processes that train together.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_main = process_index() == 0
         self.stop = Stop()
         try:
             self.config: dict[str, Any] = json.loads((path / "config.json").read_text())
         except (OSError, ValueError) as error:
             raise DataError(f"config.json cannot be read: {error}") from error
-        self.events = Events(path / "events.jsonl")
+        self.events = Events(path / "events.jsonl", is_ours=self.is_main)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a JSONL file; a file that is not there has none. Raises DataError with the line at fault."""
+        return list(self.each_row(name))
+
+    def each_row(self, name: str) -> Iterator[dict[str, Any]]:
+        """As `rows`, one at a time."""
         path = self.path / name
         if not path.exists():
-            return []
-        rows = []
+            return
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
@@ -108,15 +144,23 @@ class RunDirectory:
                     raise DataError(f"{name}, line {number}: not JSON ({error}).") from error
                 if not isinstance(row, dict):
                     raise DataError(f"{name}, line {number}: not an object.")
-                rows.append(row)
-        return rows
+                yield row
+
+    def n_rows(self, name: str) -> int:
+        """How many lines a file has, without reading what is in them."""
+        path = self.path / name
+        if not path.exists():
+            return 0
+        with path.open("rb") as lines:
+            return sum(1 for _ in lines)
 
     def result(self) -> dict[str, Any] | None:
         path = self.path / "result.json"
         return json.loads(path.read_text()) if path.exists() else None
 
     def write_result(self, result: dict[str, Any]) -> None:
-        write_json(self.path / "result.json", result)
+        if self.is_main:
+            write_json(self.path / "result.json", result)
 
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
@@ -179,7 +223,9 @@ def run(argv: list[str], *, command: str, work: Callable[[RunDirectory], dict[st
     if earlier and earlier["status"] == "succeeded":
         return 0
     try:
-        directory.stop.install(parent_pid=directory.config.get("parent_pid"))
+        # A launched process belongs to its launcher, which watches the worker (ml/launch.py).
+        parent_pid = os.getppid() if is_launched() else directory.config.get("parent_pid")
+        directory.stop.install(parent_pid=parent_pid)
         result = work(directory)
         directory.events.emit("finished")
         directory.write_result({"status": "succeeded", **result})
@@ -192,5 +238,6 @@ def run(argv: list[str], *, command: str, work: Callable[[RunDirectory], dict[st
         failure = classify(error)
         with contextlib.suppress(OSError):  # a full disk must not hide why the run failed
             directory.events.emit("failed", kind=failure.kind, message=str(failure))
-            directory.write_result({"status": "failed", "error": {"kind": failure.kind, "message": str(failure)}})
+            failed = {"status": "failed", "error": {"kind": failure.kind, "message": str(failure)}}
+            write_json(path / "result.json", failed)  # whichever process it is
         return EXIT_DATA if isinstance(failure, DataError) else EXIT_FAILED

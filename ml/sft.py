@@ -19,26 +19,20 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from ml import rundir
+from ml import launch, many_rows
 from ml.batch import Tensors, collate, head, learnt_hidden
-from ml.checkpoints import N_CHECKPOINTS, Checkpoints, last_checkpoint, save_model
+from ml.checkpoints import N_CHECKPOINTS, last_checkpoint, save_model
 from ml.data import Encoded, Message, encode_example, encode_prompt
 from ml.device import Device, keep_freed_memory, model_dtype, pick_device
 from ml.errors import DataError
-from ml.generate import batches, load_model
+from ml.generate import load_model
 from ml.loops import ENDING_WEIGHT, loop_rows
 from ml.losses import accuracies, ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
-from ml.plan import Hyperparameters, Row, Step, as_dict, plan_steps, resolve
+from ml.plan import Hyperparameters, Row, Step, as_dict, choose_recipe, plan_steps, resolve
 from ml.replay import load_answers, own_answers, reference_states, save_answers
+from ml.reporting import N_VALID_ON_THE_WAY, Progress, measure_valid
 from ml.rewording import reword
 from ml.rundir import RunDirectory
-
-VALID_BATCH_SIZE = 8
-# So many validation rows are measured at every checkpoint, all of them at the end.
-N_VALID_ON_THE_WAY = 32
-
-
-LOGGED = ("replay_loss", "preference_loss", "token_accuracy", "sequence_accuracy", "grad_norm")
 
 
 @dataclass(frozen=True)
@@ -148,43 +142,17 @@ class CorrectionTrainer(SFTTrainer):
         return loss
 
 
-class Reporter(Checkpoints):
-    """Turns what the trainer does into events beside what Checkpoints does."""
+class Reporter(Progress):
+    """The events of this recipe: validation rows are measured at each checkpoint."""
 
     def __init__(
         self, run: RunDirectory, steps: Sequence[Step], n_tokens: Sequence[int], valid: Sequence[Encoded]
     ) -> None:
-        super().__init__(run)
-        self.steps = steps
-        self.n_tokens = n_tokens
+        super().__init__(run, steps, n_tokens)
         self.valid = valid[:N_VALID_ON_THE_WAY]
-        self.start = self.first = None
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.start is None:
-            self.start, self.first = time.monotonic(), state.global_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Row, **kwargs: Any) -> None:
-        if "example_loss" not in logs:
-            return
-        step, n_steps = state.global_step, len(self.steps)
-        elapsed, n_done = time.monotonic() - self.start, step - self.first
-        is_checkpoint = step % args.save_steps == 0 and step < n_steps
-        measured = measure_valid(kwargs["model"].get_base_model(), self.valid) if is_checkpoint else {}
-        self.run.events.emit(
-            "metrics",
-            step=step,
-            n_steps=n_steps,
-            epoch=round(self.steps[step - 1].epoch, 3),
-            loss=logs["example_loss"],
-            learning_rate=logs["learning_rate"],
-            tokens_per_s=round(sum(self.n_tokens[self.first : step]) / elapsed, 1),
-            remaining_s=round(elapsed / n_done * (n_steps - step), 1),
-            n_tokens=sum(self.n_tokens[:step]),
-            n_examples=sum(len(s.examples) for s in self.steps[:step]),
-            **{name: logs[name] for name in LOGGED if name in logs},
-            **measured,
-        )
+    def measure(self, model: Any) -> Row:
+        return measure_valid(model.get_base_model(), self.valid)
 
 
 def read_rows(run: RunDirectory, name: str, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
@@ -198,27 +166,6 @@ def read_rows(run: RunDirectory, name: str, tokenizer: PreTrainedTokenizerBase) 
         except DataError as error:
             raise DataError(f"{name}, line {number}: {error}") from error
     return rows
-
-
-@torch.no_grad()
-def measure_valid(model: PreTrainedModel, rows: Sequence[Encoded]) -> dict[str, float]:
-    """Mean loss per answer token in nats, and the accuracies by token and by whole answer; {} without rows."""
-    if not rows:
-        return {}
-    n_tokens, sums = 0, torch.zeros(3)
-    for indices in batches([len(row.ids) for row in rows], size=VALID_BATCH_SIZE):
-        batch = {name: value.to(model.device) for name, value in collate([rows[i] for i in indices]).items()}
-        hidden, targets, places = learnt_hidden(model, batch)
-        logits = head(model, hidden)
-        token, sequence = accuracies(logits, targets, places, len(indices))
-        loss = -token_logprobs(logits, targets).mean()
-        n_tokens += len(targets)
-        sums += torch.tensor([loss * len(targets), token * len(targets), sequence * len(indices)])
-    return {
-        "valid_loss": float(sums[0] / n_tokens),
-        "valid_token_accuracy": float(sums[1] / n_tokens),
-        "valid_sequence_accuracy": float(sums[2] / len(rows)),
-    }
 
 
 def replay_answers(
@@ -262,7 +209,11 @@ def trainer_config(
 
 
 def sft(run: RunDirectory) -> Row:
-    """Train, or go on from the last checkpoint, and return the result."""
+    """Train, or go on from the last checkpoint, and return the result: by this recipe or by that for many rows."""
+    recipe, reason = choose_recipe(run.config, n_rows=run.n_rows("train.jsonl"))
+    chosen = {"recipe": reason} if reason else {}
+    if recipe == "many_rows":
+        return many_rows.train(run, chosen=chosen)
     start = time.monotonic()
     transformers.utils.logging.disable_progress_bar()
     keep_freed_memory()
@@ -272,6 +223,7 @@ def sft(run: RunDirectory) -> Row:
     if not train:
         raise DataError("train.jsonl has no rows.")
     hyperparameters, reasons = resolve(run.config.get("hyperparameters") or {}, train)
+    reasons |= chosen
     seed = run.config["seed"]
 
     prompts = [row["messages"] for row in run.rows("replay.jsonl")]
@@ -285,6 +237,7 @@ def sft(run: RunDirectory) -> Row:
             n_train=len(train),
             n_valid=len(valid),
             n_steps=len(steps),
+            recipe=recipe,
             hyperparameters=as_dict(hyperparameters),
             auto=reasons,
         )
@@ -339,6 +292,7 @@ def sft(run: RunDirectory) -> Row:
     losses = [entry["example_loss"] for entry in trainer.state.log_history if "example_loss" in entry]
     last_epoch = losses[-max(1, len(steps) // hyperparameters.n_epochs) :]
     result = {
+        "recipe": recipe,
         "hyperparameters": as_dict(hyperparameters),
         "auto": reasons,
         "n_train": len(train),
@@ -354,4 +308,4 @@ def sft(run: RunDirectory) -> Row:
 
 
 def main(argv: list[str]) -> int:
-    return rundir.run(argv, command="sft", work=sft)
+    return launch.main(argv, command="sft", work=sft)
