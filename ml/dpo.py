@@ -16,22 +16,23 @@ from typing import Any
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from ml import rundir
 from ml.batch import collate, head, learnt_hidden
-from ml.checkpoints import N_CHECKPOINTS, Checkpoints, last_checkpoint, save_model
+from ml.checkpoints import N_CHECKPOINTS, Checkpoints, last_checkpoint
 from ml.data import Encoded, encode_example
-from ml.device import Device, keep_freed_memory, model_dtype, pick_device
+from ml.device import Device, keep_freed_memory, pick_device
 from ml.errors import DataError
-from ml.generate import load_model
+from ml.hyperparameters import AUTO, gettext_noop
 from ml.losses import token_logprobs
 from ml.pair_plan import Hyperparameters, plan_order, resolve
-from ml.plan import Row, as_dict
+from ml.plan import TUNINGS, Row, as_dict
 from ml.rundir import RunDirectory, write_json
+from ml.tuning import adapter, load, save
 
 MIN_PAIRS = 8
 # So much of a prompt always stays before an answer; an answer that leaves less room makes its pair unusable.
@@ -308,11 +309,21 @@ def dpo(run: RunDirectory) -> Row:
     transformers.utils.logging.disable_progress_bar()
     keep_freed_memory()
     device = pick_device(threads=run.config.get("threads"))
-    model, tokenizer = load_model(Path(run.config["base"]), device=Device(device.name, model_dtype(device)))
+    if (run.config.get("launch") or {}).get("processes", 1) > 1:
+        raise DataError("Learning from preferences trains in one process; several are for learning from answers.")
+    tuning = run.config.get("tuning", AUTO)
+    is_chosen = tuning == AUTO
+    if is_chosen:
+        tuning = "lora"
+    elif tuning not in TUNINGS:
+        raise DataError(f"There is no tuning {tuning!r}.")
     n_pairs = sum(row.get("rejected") is not None for row in run.rows("train.jsonl"))
     hyperparameters, reasons = resolve(
-        run.config.get("hyperparameters") or {}, method=run.config["method"], n_pairs=n_pairs
+        run.config.get("hyperparameters") or {}, method=run.config["method"], n_pairs=n_pairs, tuning=tuning
     )
+    if is_chosen:
+        reasons["tuning"] = gettext_noop("an adapter learns what pairs have to teach")
+    model, tokenizer = load(run, tuning=tuning, device=device)
     train = read_pairs(run, "train.jsonl", tokenizer, max_tokens=hyperparameters.max_tokens)
     valid = read_pairs(run, "valid.jsonl", tokenizer, max_tokens=hyperparameters.max_tokens)
     if len(train.pairs) < MIN_PAIRS:
@@ -331,6 +342,7 @@ def dpo(run: RunDirectory) -> Row:
             n_steps=len(steps),
             n_without_rejected=train.n_without_rejected,
             n_too_long=train.n_too_long,
+            tuning=tuning,
             hyperparameters=as_dict(hyperparameters),
             auto=reasons,
         )
@@ -348,13 +360,7 @@ def dpo(run: RunDirectory) -> Row:
         ),
         train_dataset=Dataset.from_list([{"pair": i} for i in order]),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=hyperparameters.lora_rank,
-            lora_alpha=hyperparameters.lora_rank,
-            lora_dropout=0.0,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=None if tuning == "full" else adapter(hyperparameters.lora_rank),
         callbacks=[Reporter(run, steps, train.pairs, valid.pairs)],
     )
     with run.stop.held():
@@ -364,6 +370,7 @@ def dpo(run: RunDirectory) -> Row:
     logs = [entry for entry in trainer.state.log_history if "rewards/margins" in entry]
     last_epoch = logs[-max(1, len(steps) // hyperparameters.n_epochs) :]
     result = {
+        "tuning": tuning,
         "hyperparameters": as_dict(hyperparameters),
         "auto": reasons,
         "n_train": len(train.pairs),
@@ -376,7 +383,7 @@ def dpo(run: RunDirectory) -> Row:
         **measure(trained, valid.pairs),
         "before": before,
     }
-    save_model(trained, tokenizer, run)
+    save(run, trainer, tokenizer, tuning=tuning)
     return {**result, "duration_s": round(time.monotonic() - start, 3)}
 
 

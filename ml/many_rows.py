@@ -6,12 +6,10 @@ pass is small enough to need no recomputing.
 """
 
 import math
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,23 +17,21 @@ import transformers
 from accelerate import PartialState
 from accelerate.utils import reduce
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import is_bitsandbytes_available
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from ml.attention import use_packed_attention
-from ml.checkpoints import N_CHECKPOINTS, last_checkpoint, save_model
+from ml.checkpoints import N_CHECKPOINTS, last_checkpoint
 from ml.data import Encoded, encode_example
-from ml.device import Device, flops_per_token, keep_freed_memory, model_dtype, peak_flops, pick_device
+from ml.device import Device, flops_per_token, keep_freed_memory, peak_flops, pick_device
 from ml.errors import DataError
-from ml.generate import load_model
 from ml.hyperparameters import gettext_noop
 from ml.losses import head_loss
 from ml.packing import BulkStep, Corpus, Layout, pack, plan_bulk, split_rows
 from ml.plan import AUTO, OF_CORRECTIONS, Row, decide
 from ml.reporting import N_VALID_ON_THE_WAY, Progress
 from ml.rundir import RunDirectory, is_launched
+from ml.tuning import adapter, load, save
 
 CPU_PACK, GPU_PACK = 512, 16_384
 # What forward_packed takes; the libraries around it hand on more, all None.
@@ -271,34 +267,6 @@ class Reporter(Progress):
         return {"mfu": round(tokens_per_s * self.flops / (self.peak * PartialState().num_processes), 4)}
 
 
-def load(run: RunDirectory, *, tuning: str, device: Device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base model in the precision that the tuning wants. Raises DataError where QLoRA is not possible."""
-    base = Path(run.config["base"])
-    if tuning != "qlora":
-        dtype = torch.float32 if tuning == "full" else model_dtype(device)
-        place = f"cuda:{PartialState().local_process_index}" if device.name == "cuda" else device.name
-        return load_model(base, device=Device(place, dtype))
-    if device.name != "cuda":
-        raise DataError("QLoRA needs a GPU. Choose LoRA, which computes the same in more memory.")
-    if not is_bitsandbytes_available():
-        raise DataError("QLoRA needs the package bitsandbytes: install it with `pip install emend[qlora]`.")
-    quantised = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-    model = AutoModelForCausalLM.from_pretrained(
-        base,
-        dtype=torch.bfloat16,
-        quantization_config=quantised,
-        device_map={"": PartialState().local_process_index},
-        use_safetensors=True,
-        local_files_only=True,
-    )
-    return model, transformers.AutoTokenizer.from_pretrained(base, local_files_only=True)
-
-
 def trainer_config(
     run: RunDirectory, *, hyperparameters: Hyperparameters, n_steps: int, device: Device, tuning: str
 ) -> SFTConfig:
@@ -438,39 +406,3 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
         **measured,
         "duration_s": round(time.monotonic() - start, 3),
     }
-
-
-def adapter(rank: int) -> LoraConfig:
-    return LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-
-
-def save(run: RunDirectory, trainer: PackedTrainer, tokenizer: PreTrainedTokenizerBase, *, tuning: str) -> None:
-    """Write adapter/ (unless all weights were tuned) and the bf16 model/, each whole or not at all.
-
-    All processes call it, since each may hold a part of the weights; the first one writes.
-    """
-    if not is_launched() and tuning == "lora":
-        save_model(trainer.model, tokenizer, run)  # merged where it is, without a second copy
-        return
-    state = PartialState()
-    trained = run.path / "trained.tmp"
-    trainer.save_model(str(trained))  # gathers what is spread over processes
-    state.wait_for_everyone()
-    if run.is_main:
-        temporary = run.path / "model.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        if tuning == "full":
-            whole = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.bfloat16)
-        else:
-            base = AutoModelForCausalLM.from_pretrained(run.config["base"], dtype=torch.float32, local_files_only=True)
-            whole = PeftModel.from_pretrained(base, trained).merge_and_unload().to(torch.bfloat16)
-        whole.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        shutil.rmtree(run.path / "model", ignore_errors=True)
-        temporary.rename(run.path / "model")
-        shutil.rmtree(run.path / "adapter", ignore_errors=True)
-        if tuning == "full":
-            shutil.rmtree(trained)
-        else:
-            trained.rename(run.path / "adapter")
-    state.wait_for_everyone()

@@ -41,7 +41,9 @@ class Hyperparameters:
     max_tokens: int
 
 
-def resolve(configured: Row, *, method: str, n_pairs: int) -> tuple[Hyperparameters, dict[str, str]]:
+def resolve(
+    configured: Row, *, method: str, n_pairs: int, tuning: str = "lora"
+) -> tuple[Hyperparameters, dict[str, str]]:
     """The hyperparameters with every "auto" decided, and the reason for each such decision. Raises DataError."""
     if method not in METHODS:
         raise DataError(f"There is no method {method!r} of learning from pairs.")
@@ -57,7 +59,12 @@ def resolve(configured: Row, *, method: str, n_pairs: int) -> tuple[Hyperparamet
             2 if n_pairs < FEW_PAIRS // 2 else 4,
             gettext_noop("small, so that few pairs make a few dozen steps all the same"),
         ),
-        "learning_rate": (3e-4, gettext_noop("moves the held-out margin three times as far as 1e-4 in the same time")),
+        "learning_rate": (
+            1e-5 if tuning == "full" else 3e-4,
+            gettext_noop("all weights want small steps")
+            if tuning == "full"
+            else gettext_noop("moves the held-out margin three times as far as 1e-4 in the same time"),
+        ),
         "lora_rank": (16, gettext_noop("enough for hundreds of pairs")),
         "beta": (0.1, gettext_noop("the value of most published runs; the chosen answers have a weight of their own")),
         "sft_weight": SFT_WEIGHTS[method],

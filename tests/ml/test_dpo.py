@@ -50,10 +50,17 @@ def _restored_signals():
 def make_run(tmp_path):
     base = save_tiny(tmp_path / "base")
 
-    def make(name, *, method="dpo", parent_pid=None, train=ROWS, **changes):
+    def make(name, *, method="dpo", parent_pid=None, train=ROWS, tuning="auto", **changes):
         path = tmp_path / name
         path.mkdir()
-        config = {"method": method, "base": str(base), "seed": 1, "threads": 1, "parent_pid": parent_pid}
+        config = {
+            "method": method,
+            "base": str(base),
+            "seed": 1,
+            "threads": 1,
+            "parent_pid": parent_pid,
+            "tuning": tuning,
+        }
         (path / "config.json").write_text(json.dumps(config | {"hyperparameters": HYPERPARAMETERS | changes}))
         write_rows(path / "train.jsonl", train)
         write_rows(path / "valid.jsonl", [pair(20, "the dog sat"), pair(21, "the capital")])
@@ -74,9 +81,9 @@ def metrics(run):
     return {e["data"]["step"]: e["data"] for e in events(run) if e["code"] == "metrics"}
 
 
-@pytest.mark.parametrize("method", ["dpo", "sft_dpo"])
-def test_a_run_prefers_the_chosen_answers_without_making_them_less_likely(make_run, method):
-    run = make_run("run", method=method, train=[*ROWS, DEMONSTRATION])
+@pytest.mark.parametrize(("method", "tuning"), [("dpo", "auto"), ("sft_dpo", "lora"), ("dpo", "full")])
+def test_a_run_prefers_the_chosen_answers_without_making_them_less_likely(make_run, method, tuning):
+    run = make_run("run", method=method, tuning=tuning, train=[*ROWS, DEMONSTRATION])
     assert dpo.main([str(run)]) == 0
     found, codes = result(run), [event["code"] for event in events(run)]
     assert found["status"] == "succeeded"
@@ -95,7 +102,9 @@ def test_a_run_prefers_the_chosen_answers_without_making_them_less_likely(make_r
     assert last["n_examples"] == 30
     assert sum("valid_margin" in data for data in metrics(run).values()) >= 3
     merged, _ = load_model(run / "model", device=dpo.Device("cpu", torch.float32))
-    assert (run / "adapter" / "adapter_model.safetensors").exists()
+    assert (run / "adapter" / "adapter_model.safetensors").exists() == (tuning != "full")
+    assert found["tuning"] == ("full" if tuning == "full" else "lora")
+    assert ("tuning" in found["auto"]) == (tuning == "auto")
     tokenizer = build_tokenizer()
     valid = dpo.encode_pair(tokenizer, pair(20, "the dog sat"), max_tokens=99)
     base, _ = load_model(run.parent / "base", device=dpo.Device("cpu", torch.float32))
@@ -225,6 +234,14 @@ def test_what_is_told_of_pairs():
         "valid_preferred": 0.5,
     }
     assert dpo.summarise([], []) == {}
+
+
+@pytest.mark.parametrize(("tuning", "message"), [("qlora", "QLoRA needs a GPU"), ("partial", "no tuning 'partial'")])
+def test_a_tuning_that_cannot_be_had_fails_with_a_sentence(make_run, tuning, message, capsys, monkeypatch):
+    monkeypatch.setattr(dpo, "pick_device", lambda threads: dpo.Device("cpu", torch.float32))
+    run = make_run("run", tuning=tuning)
+    assert dpo.main([str(run)]) == rundir.EXIT_DATA
+    assert message in result(run)["error"]["message"]
 
 
 def test_every_epoch_shows_each_pair_once():
