@@ -4,6 +4,7 @@ import os
 import sys
 
 USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base model
+       python -m ml preflight RUN_DIR   looks at what would be trained
        python -m ml sft RUN_DIR         fine-tunes
        python -m ml dpo RUN_DIR         learns from pairs of a better and a worse answer
        python -m ml evaluate RUN_DIR    measures one model
@@ -21,6 +22,8 @@ def main(argv: list[str]) -> int:
     command, rest = (argv[0] if argv else ""), argv[1:]
     if command == "prepare":
         from ml.prepare import main as run
+    elif command == "preflight":
+        from ml.preflight import main as run
     elif command == "sft":
         from ml.sft import main as run
     elif command == "dpo":

@@ -63,6 +63,20 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return ids
 
 
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """`encode_text` of each, together, which is several times faster."""
+    boundaries = _boundaries(tokenizer, str(tokenizer.chat_template))
+    whole = [i for i, text in enumerate(texts) if not boundaries.search(text)]
+    found: list[list[int]] = [[] for _ in texts]
+    if whole:
+        batch = tokenizer([texts[i] for i in whole], add_special_tokens=False, split_special_tokens=True)
+        for i, ids in zip(whole, batch["input_ids"], strict=True):
+            found[i] = ids
+    for i in set(range(len(texts))) - set(whole):
+        found[i] = encode_text(tokenizer, texts[i])
+    return found
+
+
 @lru_cache(maxsize=8)
 def _boundaries(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
     """The places at which encode_text cuts: after the first character of a boundary of the template."""
