@@ -7,6 +7,7 @@ what is in it. Every row is counted, the rows of the first steps are shown token
 import contextlib
 import json
 import os
+import random
 import sys
 import tempfile
 import traceback
@@ -21,7 +22,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ml import footprint, plan
+from ml import footprint, pair_plan, plan
 from ml.data import Encoded, Frame, Message, encode_example, encode_prompt, encode_texts, frame, special_ids
 from ml.device import Device, pick_device
 from ml.errors import DataError, MlError
@@ -57,12 +58,14 @@ class Counted:
 
     kinds: list[Row] = field(default_factory=list)  # id and kind of each row: all that a plan asks for
     n_tokens: list[int] = field(default_factory=list)
+    spans: list[int] = field(default_factory=list)  # the longest sequence of a row; a pair is two
     n_learnt: list[int] = field(default_factory=list)
     bad: Named = field(default_factory=Named)
     silent: Named = field(default_factory=Named)  # nothing of it is learnt
+    unpaired: Named = field(default_factory=Named)  # without a rejected answer, where pairs are learnt from
 
 
-def count_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterator[Row]) -> Counted:
+def count_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterator[Row], *, is_pairs: bool) -> Counted:
     """Count the tokens of every row as `encode_example` makes them, without making them one by one."""
     counted = Counted()
     number = 0
@@ -72,24 +75,37 @@ def count_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterator[Row]) -> Count
         for row in chunk:
             number += 1
             counted.kinds.append({"id": row.get("id"), "kind": row.get("kind")})
+            if is_pairs and row.get("rejected") is None:
+                counted.unpaired.add(number)
+                frames.append(None)
+                continue
             try:
                 around, after = _frame_of(tokenizer, row)
+                if is_pairs and row["messages"][-1]["content"] == row["rejected"]:
+                    raise DataError("The chosen and the rejected answer are the same.")
             except DataError as error:
                 counted.bad.add(number, reason=str(error))
                 frames.append(None)
                 continue
             frames.append((around, after))
             texts += [around.content(i, message["content"]) for i, message in enumerate(row["messages"])]
+            if is_pairs:
+                texts.append(around.content(len(row["messages"]) - 1, row["rejected"]))
         lengths = iter([len(ids) for ids in encode_texts(tokenizer, texts)])
         for place, (row, found) in enumerate(zip(chunk, frames, strict=True)):
-            n_tokens = n_learnt = 0
+            n_tokens = n_learnt = span = 0
             if found is not None:
                 contents = [next(lengths) for _ in row["messages"]]
-                n_tokens = sum(contents) + sum(found[1])
-                n_learnt = sum(contents[i] + 1 for i in learnt_messages(row))
+                n_tokens = span = sum(contents) + sum(found[1])
+                n_learnt = sum(contents[i] + 1 for i in learnt_messages(row, is_pairs=is_pairs))
+                if is_pairs:
+                    rejected = next(lengths)
+                    other = span - contents[-1] + rejected
+                    n_tokens, span, n_learnt = span + other, max(span, other), n_learnt + rejected + 1
                 if not n_learnt:
                     counted.silent.add(number - len(chunk) + place + 1)
             counted.n_tokens.append(n_tokens)
+            counted.spans.append(span)
             counted.n_learnt.append(n_learnt)
     return counted
 
@@ -112,10 +128,10 @@ def _frame_of(tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[Frame, list
     return around, [*(len(piece) for piece in markup[:-1]), 1]
 
 
-def learnt_messages(row: Row) -> list[int]:
-    """The messages of which something is learnt: of a correction the last one, else all answers."""
+def learnt_messages(row: Row, *, is_pairs: bool) -> list[int]:
+    """The messages of which something is learnt: of a correction and a pair the last one, else all answers."""
     messages: Sequence[Message] = row["messages"]
-    if row["kind"] == "correction":
+    if is_pairs or row["kind"] == "correction":
         return [len(messages) - 1]
     return [i for i, each in enumerate(messages) if each["role"] == "assistant" and each.get("weight") != 0]
 
@@ -142,34 +158,42 @@ def cut(encoded: Encoded, max_tokens: int) -> Encoded:
 
 
 def show_steps(
-    tokenizer: PreTrainedTokenizerBase, run: RunDirectory, steps: Sequence[Sequence[int]], *, max_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    run: RunDirectory,
+    steps: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    is_pairs: bool,
 ) -> list[list[Row]]:
-    """The rows of the first steps, token by token; `steps` has the rows' indices."""
+    """The rows of the first steps, token by token; `steps` has the rows' indices. A pair is two entries."""
     wanted = {index for step in steps for index in step}
     found = {index: row for index, row in enumerate(read_lines(run, "train.jsonl")) if index in wanted}
     room, shown = N_TOKENS_SHOWN, []
     for step in steps:
-        entries = []
+        entries: list[Row] = []
         for index in step[:N_ROWS_SHOWN]:
             row = found[index]
-            is_correction = row["kind"] == "correction"
-            encoded = cut(encode_example(tokenizer, row["messages"], last_only=is_correction), max_tokens)
-            if room < len(encoded.ids) and shown:
-                continue
-            room -= len(encoded.ids)
-            entries.append(
-                {
-                    "line": index + 1,
-                    "id": row["id"],
-                    "kind": row["kind"],
-                    "n_tokens": len(encoded.ids),
-                    "n_learnt": sum(encoded.mask),
-                    "ends_learnt": bool(encoded.mask[-1]) and encoded.ids[-1] in special_ids(tokenizer),
-                    "tokens": show_tokens(tokenizer, encoded),
-                }
-            )
+            messages = row["messages"]
+            sides = [("chosen", messages), ("rejected", [*messages[:-1], {**messages[-1], "content": row["rejected"]}])]
+            for side, conversation in sides if is_pairs else [("", messages)]:
+                last_only = is_pairs or row["kind"] == "correction"
+                encoded = cut(encode_example(tokenizer, conversation, last_only=last_only), max_tokens)
+                if room < len(encoded.ids) and room < N_TOKENS_SHOWN:
+                    continue
+                room -= len(encoded.ids)
+                entries.append(_entry(tokenizer, encoded, line=index + 1, id=row["id"], kind=row["kind"], side=side))
         shown.append(entries)
     return shown
+
+
+def _entry(tokenizer: PreTrainedTokenizerBase, encoded: Encoded, **more: Any) -> Row:
+    return {
+        **more,
+        "n_tokens": len(encoded.ids),
+        "n_learnt": sum(encoded.mask),
+        "ends_learnt": bool(encoded.mask[-1]) and encoded.ids[-1] in special_ids(tokenizer),
+        "tokens": show_tokens(tokenizer, encoded),
+    }
 
 
 def compare_serving(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[list[Message]]) -> Row:
@@ -222,12 +246,15 @@ def preflight(run: RunDirectory, *, measures_speed: bool) -> Row:
     if not tokenizer.chat_template:
         problems.append({"code": "no_template", "kind": "data"})
         return report
-    train = count_rows(tokenizer, read_lines(run, "train.jsonl"))
-    valid = count_rows(tokenizer, read_lines(run, "valid.jsonl"))
+    method = run.config["method"]
+    is_pairs = method in pair_plan.METHODS
+    train = count_rows(tokenizer, read_lines(run, "train.jsonl"), is_pairs=is_pairs)
+    valid = count_rows(tokenizer, read_lines(run, "valid.jsonl"), is_pairs=is_pairs)
     usable = [i for i, n in enumerate(train.n_tokens) if n]
     report |= {
         "n_train": len(usable),
         "n_valid": sum(1 for n in valid.n_tokens if n),
+        "n_unpaired": train.unpaired.n,
         "silent": asdict(train.silent),
         "bad": asdict(train.bad),
         "bad_valid": asdict(valid.bad),
@@ -240,33 +267,29 @@ def preflight(run: RunDirectory, *, measures_speed: bool) -> Row:
     if problems:
         return report
 
-    configured = run.config.get("hyperparameters") or {}
-    chosen, reasons = plan.resolve(configured, train.kinds)
-    values = asdict(chosen)
-    n_replay = sum(1 for _ in read_lines(run, "replay.jsonl"))
-    planned = plan.plan_steps(train.kinds, n_replay=n_replay, hyperparameters=chosen, seed=run.config["seed"])
-    steps = [[sight.row for sight in step.examples] for step in planned]
+    values, reasons, steps = planned_steps(run, train, usable=usable, method=method)
     longest = values["max_tokens"]
-    per_replay = replay_tokens(tokenizer, run) if n_replay else 0.0
+    per_replay = replay_tokens(tokenizer, run) if values.get("replay_batch_size") else 0.0
     n_general = round(per_replay * values.get("replay_batch_size", 0) * len(steps))
-    lengths = [min(n, longest) for n in train.n_tokens]
+    lost = [max(0, span - longest) for span in train.spans]
+    lengths = [n - lost[i] * (2 if is_pairs else 1) for i, n in enumerate(train.n_tokens)]
     long = Named()
-    for index, n in enumerate(train.n_tokens):
-        if n > longest:
-            long.add(index + 1, n_tokens=n, n_lost=n - longest)
+    for index, n in enumerate(lost):
+        if n:
+            long.add(index + 1, n_tokens=train.spans[index], n_lost=n)
     report |= {
         "hyperparameters": values,
         "auto": reasons,
         "n_steps": len(steps),
         "n_tokens": sum(lengths),
-        "n_learnt": sum(min(n, longest) for n in train.n_learnt),
+        "n_learnt": sum(train.n_learnt),
         "n_tokens_seen": sum(lengths[i] for step in steps for i in step),
         "n_tokens_general": n_general,
-        "longest": max(train.n_tokens),
-        "cut": {**asdict(long), "n_tokens": sum(max(0, n - longest) for n in train.n_tokens)},
-        "lengths": histogram([train.n_tokens[i] for i in usable]),
+        "longest": max(train.spans),
+        "cut": {**asdict(long), "n_tokens": sum(lost)},
+        "lengths": histogram([train.spans[i] for i in usable]),
     }
-    shown = show_steps(tokenizer, run, steps[:N_STEPS_SHOWN], max_tokens=longest)
+    shown = show_steps(tokenizer, run, steps[:N_STEPS_SHOWN], max_tokens=longest, is_pairs=is_pairs)
     report["steps"] = shown
     report["end"] = end = _end_token(tokenizer, run, base)
     if not end["is_learnt"] or not all(row["ends_learnt"] for step in shown for row in step):
@@ -282,6 +305,23 @@ def preflight(run: RunDirectory, *, measures_speed: bool) -> Row:
         report, run, weights, lengths=lengths, learnt=train.n_learnt, per_replay=per_replay, is_fast=not measures_speed
     )
     return report
+
+
+def planned_steps(
+    run: RunDirectory, train: Counted, *, usable: Sequence[int], method: str
+) -> tuple[Row, dict[str, str], list[list[int]]]:
+    """The hyperparameters, the reasons for what was chosen, and the rows of every step. Raises DataError."""
+    configured, seed = run.config.get("hyperparameters") or {}, run.config["seed"]
+    if method in pair_plan.METHODS:
+        pairs, reasons = pair_plan.resolve(configured, method=method, n_pairs=len(usable))
+        order = pair_plan.plan_order(len(usable), n_epochs=pairs.n_epochs, rng=random.Random(seed))
+        rows = [usable[i] for i in order]
+        size = pairs.batch_size
+        return asdict(pairs), reasons, [rows[start : start + size] for start in range(0, len(rows), size)]
+    chosen, reasons = plan.resolve(configured, train.kinds)
+    n_replay = sum(1 for _ in read_lines(run, "replay.jsonl"))
+    steps = plan.plan_steps(train.kinds, n_replay=n_replay, hyperparameters=chosen, seed=seed)
+    return asdict(chosen), reasons, [[sight.row for sight in step.examples] for step in steps]
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, run: RunDirectory) -> Row:

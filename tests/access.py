@@ -145,6 +145,12 @@ training-job-list admin
 training-job-create admin
 training-job-show admin job
 training-job-stream admin job
+training-job-preflight admin preflight
+training-job-start admin preflight
+training-preset-list admin
+training-preset-save admin
+training-preset-rename admin preset
+training-preset-delete admin preset
 training-job-cancel admin job
 training-job-pause admin job
 training-job-resume admin job

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.signals import post_migrate
 from django.test import Client
 
@@ -13,6 +13,9 @@ from labeling import queries
 from labeling.models import Membership, Project, User
 from labeling.states import Role
 from tests.factories import MembershipFactory, ProjectFactory, UserFactory
+from training.actions import job as jobs
+from training.models import Job
+from training.states import JobState
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +50,18 @@ def _no_session_outlives_the_tests(django_db_setup: None, django_db_blocker: Any
 def _no_version_of_another_test():
     """Versions of instructions are read once and never change; keys that are drawn anew after a rollback do."""
     queries._published.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are queued at once instead of being looked at in a child process; tests of the preflight look themselves."""
+
+    def queue(job: Job) -> None:
+        with transaction.atomic():
+            jobs.change_state(job, JobState.QUEUED)
+            jobs.nudge(job)
+
+    monkeypatch.setattr(jobs, "ask_for_preflight", queue)
 
 
 @pytest.fixture

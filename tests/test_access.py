@@ -53,7 +53,7 @@ from tests.factories import (
     TunedModelFactory,
     UserFactory,
 )
-from training.models import Evaluation, File
+from training.models import Evaluation, File, JobPreflight, Preset
 
 CLOSED = (401, 403, 404, 500)
 METHODS = ("get", "post")
@@ -154,6 +154,10 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "disagreement": seconds[1].pk,
         "dataset": DatasetVersionFactory(project=project, number=10_007 if name == "kitchen" else 10_008).number,
         "job": JobFactory(project=project, key=f"ftjob-{name}", training_file=file).key,
+        "preflight": JobPreflight.objects.create(
+            job=JobFactory(project=project, key=f"ftjob-new-{name}"), waits_for_start=True, finished_at=timezone.now()
+        ).job.key,
+        "preset": Preset.objects.create(project=project, name="Bold").pk,
         "evaluation": evaluation.key,
         "model": (model := TunedModelFactory(project=project)).name,
         "model_pk": model.pk,

@@ -66,8 +66,11 @@ class JobForm(forms.Form):
     def clean_method(self) -> str:
         return self.cleaned_data["method"] or JobMethod.SFT
 
+    def hyperparameter_names(self) -> list[str]:
+        return [each.name for each in HYPERPARAMETERS]
+
     def hyperparameters(self) -> dict[str, Any]:
-        return {each.name: self.cleaned_data[each.name] for each in HYPERPARAMETERS}
+        return {name: self.cleaned_data[name] for name in self.hyperparameter_names()}
 
     def basic_fields(self) -> list[forms.BoundField]:
         return [self[each.name] for each in of_method("sft") if each.is_basic]
@@ -80,12 +83,20 @@ class JobForm(forms.Form):
         known = of_method(JobMethod.SFT)
         return [self[each.name] for each in of_method(JobMethod.DPO) if each not in known]
 
-    def has_advanced(self) -> bool:
+    def has_settings(self) -> bool:
         """Whether one of the folded fields says something: then they are not folded."""
-        return any(
-            field.errors or str(field.value() or AUTO).lower() != AUTO
-            for field in [*self.advanced_fields(), *self.preference_fields()]
-        )
+        return any(map(_says_something, self.basic_fields())) or self.has_advanced()
+
+    def has_advanced(self) -> bool:
+        return any(map(_says_something, [*self.advanced_fields(), *self.preference_fields()]))
+
+
+class PresetNameForm(forms.Form):
+    """The name of a preset. It stands inside another form, which can be sent without it."""
+
+    use_required_attribute = False
+
+    name = forms.CharField(label=_("Name"), max_length=60)
 
 
 class HyperparameterField(forms.CharField):
@@ -112,6 +123,10 @@ class HyperparameterField(forms.CharField):
             return check_value(self.hyperparameter, super().clean(value))
         except BadHyperparameter as error:
             raise forms.ValidationError(str(error)) from error
+
+
+def _says_something(field: forms.BoundField) -> bool:
+    return bool(field.errors) or str(field.value() or AUTO).lower() != AUTO
 
 
 def _version_label(version: DatasetVersion) -> str:

@@ -7,6 +7,14 @@ from training.models import Evaluation, Job
 
 
 @shared_task
+def preflight_job(job_pk: int) -> None:
+    """Look at a job before it takes a slot; does nothing when that was done."""
+    from training.actions.preflight import preflight_job
+
+    preflight_job(job=Job.objects.select_related("dataset_version", "base_model").get(pk=job_pk))
+
+
+@shared_task
 def run_job(job_pk: int) -> None:
     """Train; does nothing when the job is no longer waiting."""
     from training.actions.job import execute_job

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from training.views import dataset, evaluation, export, job, model, project, submission
+from training.views import dataset, evaluation, export, job, model, new_job, preflight, preset, project, submission
 
 project_urls = [
     path("training/summary/", project.project_summary, name="training-project-summary"),
@@ -12,7 +12,13 @@ project_urls = [
     path("datasets/<int:number>/exports/", export.export_list, name="training-export-list"),
     path("datasets/<int:number>/exports/file/", export.export_file, name="training-export-file"),
     path("jobs/", job.job_list, name="training-job-list"),
-    path("jobs/new/", job.job_create, name="training-job-create"),
+    path("jobs/new/", new_job.job_create, name="training-job-create"),
+    path("jobs/presets/", preset.preset_list, name="training-preset-list"),
+    path("jobs/presets/save/", preset.preset_save, name="training-preset-save"),
+    path("jobs/presets/<int:pk>/rename/", preset.preset_rename, name="training-preset-rename"),
+    path("jobs/presets/<int:pk>/delete/", preset.preset_delete, name="training-preset-delete"),
+    path("jobs/<slug:key>/preflight/", preflight.job_preflight, name="training-job-preflight"),
+    path("jobs/<slug:key>/start/", preflight.job_start, name="training-job-start"),
     path("jobs/<slug:key>/", job.job_show, name="training-job-show"),
     path("jobs/<slug:key>/events/", job.job_stream, name="training-job-stream"),
     path("jobs/<slug:key>/cancel/", job.job_cancel, name="training-job-cancel"),

@@ -60,9 +60,11 @@ from labeling.states import (
     WebhookEvent,
 )
 from tests.factories import JobFactory, MembershipFactory, TaskFactory, TunedModelFactory, UserFactory
+from tests.preflight_sample import ESTIMATE
+from tests.preflight_sample import REPORT as PREFLIGHT
 from training.actions.dataset import freeze_dataset
 from training.actions.job import append_event
-from training.models import Evaluation, EvaluationResult, Job
+from training.models import Evaluation, EvaluationResult, Job, JobPreflight, Preset
 from training.states import EvaluationState, JobState, Suite
 
 SLUG = "demo"
@@ -245,6 +247,8 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
     Job.objects.filter(pk=job.pk).update(started_at=now, finished_at=now)
     running = JobFactory(project=project, dataset_version=version, state=JobState.RUNNING, n_steps=9, step=3)
     Job.objects.filter(pk=running.pk).update(started_at=now, heartbeat_at=now, remaining_s=75)
+    JobPreflight.objects.create(job=job, report=PREFLIGHT, estimate=ESTIMATE, finished_at=now)
+    Preset.objects.create(project=project, name="Bold steps", hyperparameters={"n_epochs": 3}, created_by=admin)
     model = TunedModelFactory(project=project, job=job)
     taken_back = Example.objects.filter(project=project, kind=ExampleKind.DEMONSTRATION).latest("pk")
     retraction = retract_example(example=taken_back, by=admin, reason="Its author asked for it.")

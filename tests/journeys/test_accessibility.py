@@ -65,6 +65,7 @@ ROWS = {
     "training-dataset-show": {"number": "version"},
     "training-job-show": {"key": "job"},
     "training-model-lineage": {"pk": "model"},
+    "training-job-preflight": {"key": "job"},
     "training-evaluation-show": {"key": "evaluation"},
     "deployment-case-draft": {"pk": "case"},
     "deployment-retraction-show": {"pk": "retraction"},

@@ -1,6 +1,6 @@
 """A small process in the trainer's place: it keeps the contract of docs/run-directory.md and learns nothing.
 
-usage: standin.py MODE sft|dpo|evaluate RUN_DIR, where MODE is one of succeed, data, crash, wait
+usage: standin.py MODE preflight|sft|dpo|evaluate RUN_DIR, where MODE is one of succeed, data, crash, wait
 """
 
 import json
@@ -22,6 +22,16 @@ def emit(run_dir: Path, code: str, **data: object) -> None:
 
 def finish(run_dir: Path, **result: object) -> None:
     (run_dir / "result.json").write_text(json.dumps({"status": "succeeded", **result}))
+
+
+def look(run_dir: Path, mode: str) -> int:
+    if mode == "wait":
+        wait()
+    problems = [{"code": "nothing_learnt", "kind": "data", "n": 1}] if mode == "data" else []
+    numbers = {"n_train": 1, "n_valid": 0, "n_steps": 4, "n_tokens": 50, "n_learnt": 10, "n_tokens_seen": 200}
+    report = {} if problems else {**numbers, "n_tokens_general": 100, "tokens_per_s": 3.0}
+    (run_dir / "preflight.json").write_text(json.dumps({"problems": problems, "warnings": [], **report}))
+    return 0
 
 
 def train(run_dir: Path, mode: str) -> int:
@@ -91,6 +101,8 @@ def main() -> int:
     mode, command, run_dir = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     if mode == "crash":
         sys.exit("Traceback: nothing works")
+    if command == "preflight":
+        return look(run_dir, mode)
     if mode == "data":
         error = {"kind": "data", "message": "Row 3 is empty."}
         (run_dir / "result.json").write_text(json.dumps({"status": "failed", "error": error}))

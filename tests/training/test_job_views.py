@@ -65,7 +65,7 @@ def test_the_form_starts_a_job_on_all_accepted_examples(sign_in, project, base_m
     data = {"base_model": base_model.pk, "suffix": "Mine", "n_epochs": "3", "lora_rank": "AUTO"}
     response = client.post(url("create"), data)
     job = Job.objects.get()
-    assert response["Location"] == url("show", job)
+    assert response["Location"] == url("preflight", job)
     assert (job.suffix, job.created_by, job.dataset_version.number) == ("mine", alice, 1)
     assert job.hyperparameters["n_epochs"] == 3
     assert job.hyperparameters["lora_rank"] == job.hyperparameters["batch_size"] == "auto"

@@ -20,6 +20,7 @@ class TrainingError(Exception):
     │   ├── TooFewPairs
     │   ├── BaseModelNotReady
     │   └── BadHyperparameter
+    ├── NameTaken            a preset of this name is there already
     └── NotPossible          the job or evaluation is not in a state in which that can be done
     """
 
@@ -104,6 +105,10 @@ class BadHyperparameter(JobRefused):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class NameTaken(TrainingError):
+    message = _("This name is taken.")
 
 
 class NotPossible(TrainingError):

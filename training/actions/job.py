@@ -24,7 +24,7 @@ from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
 from training.actions.results import write_result_file
 from training.hyperparameters import AUTO
-from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, TunedModel
+from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
 from training.queries import count_pairs
 from training.states import JOB_MOVES, MIN_PAIRS, PREFERENCE_METHODS, ErrorKind, JobMethod, JobState, Split
 
@@ -44,8 +44,11 @@ def create_job(
     known_version: DatasetVersion | None = None,
     method: str = JobMethod.SFT,
     parent: TunedModel | None = None,
+    waits_for_start: bool = False,
 ) -> Job:
-    """Create a job, write its run directory and queue it.
+    """Create a job, write its run directory and have it looked at; it is queued after that.
+
+    `waits_for_start`: only once a person has seen what will be trained, and starts it.
 
     `base_model` None: the catalog's default. `known_version` is what the live model was trained on: rows that are not in
     it count as new; None: all rows do. `parent` is the fine-tuned model to go on from; its base model is the job's.
@@ -74,6 +77,7 @@ def create_job(
             hyperparameters=check_hyperparameters(hyperparameters or {}, method=method),
             created_by=by,
         )
+        JobPreflight.objects.create(job=job, waits_for_start=waits_for_start)
         append_event(job, JobState.VALIDATING_FILES)
         record(job, what="job", after=f"{job.key} on v{dataset_version.number}", by=by)
     prepare_job(job=job, known_version=known_version)
@@ -81,16 +85,19 @@ def create_job(
 
 
 def prepare_job(*, job: Job, known_version: DatasetVersion | None = None) -> None:
-    """Write the run directory of a job in `validating_files` and queue it. Safe to run twice."""
+    """Write the run directory of a job in `validating_files` and have it looked at. Safe to run twice."""
     try:
         _write_run_directory(job, known_version)
     except OSError as error:
         logger.exception("%s: its run directory cannot be written", job)
         change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())
         return
-    with transaction.atomic():
-        change_state(job, JobState.QUEUED)
-        nudge(job)
+    ask_for_preflight(job)
+
+
+def ask_for_preflight(job: Job) -> None:
+    """Tell a worker to look at the job once the row is committed."""
+    transaction.on_commit(lambda: tasks.preflight_job.delay(job.pk))
 
 
 def nudge(job: Job) -> None:

@@ -23,9 +23,10 @@ NUDGE_EXPIRES_S = 60
 
 def recover() -> None:
     """Put what a dead worker left behind back into the queue, and nudge for what waits while nothing runs."""
-    for job in Job.objects.filter(
-        state=JobState.VALIDATING_FILES, created_at__lt=timezone.now() - UNPREPARED
-    ).select_related("project", "dataset_version", "base_model"):
+    unlooked_at = Job.objects.filter(state=JobState.VALIDATING_FILES, created_at__lt=timezone.now() - UNPREPARED)
+    unlooked_at = unlooked_at.exclude(preflight__finished_at__isnull=False)
+    unlooked_at = unlooked_at.exclude(preflight__heartbeat_at__gt=timezone.now() - runner.SILENCE)
+    for job in unlooked_at.select_related("project", "dataset_version", "base_model"):
         with contextlib.suppress(StateError):
             jobs.prepare_job(job=job)
     for job in Job.objects.filter(state=JobState.RUNNING):

@@ -3,6 +3,8 @@ from training.models.evaluation import Evaluation, EvaluationResult
 from training.models.export import DatasetExport
 from training.models.file import File
 from training.models.job import Event, Job
+from training.models.preflight import JobPreflight
+from training.models.preset import Preset
 from training.models.registry import BaseModel, TunedModel
 
 __all__ = [
@@ -15,5 +17,7 @@ __all__ = [
     "Event",
     "File",
     "Job",
+    "JobPreflight",
+    "Preset",
     "TunedModel",
 ]

@@ -10,21 +10,18 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from common.htmx import STOP_POLLING, render_page
 from common.pagination import paginate
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
-from training.actions.catalog import ensure_bundled_base_model
-from training.actions.dataset import freeze_dataset
-from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, NotPossible
-from training.actions.job import cancel_job, create_job, pause_job, resume_job
+from training.actions.errors import NotPossible
+from training.actions.job import cancel_job, pause_job, resume_job
 from training.charts import line_chart
-from training.forms import JobForm
 from training.models import Event, Job
-from training.queries import continuations, loss_points, newest_model, unfrozen_examples
+from training.queries import continuations, loss_points
 from training.queries.lineage import ancestors_of
 from training.states import ErrorKind, JobState
 
@@ -40,28 +37,6 @@ def job_list(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     jobs = Job.objects.visible_to(membership).select_related("dataset_version", "base_model", "tuned_model")
     return render_page(request, "training/job_list.html", {"page": paginate(request, jobs)})
-
-
-@require_http_methods(["GET", "POST"])
-@login_required
-def job_create(request: HttpRequest, slug: str) -> HttpResponse:
-    membership = require_member(request, slug, Role.ADMIN)
-    base_model = ensure_bundled_base_model()
-    initial = {"base_model": base_model, "suffix": slug}
-    initial |= {name: request.GET[name] for name in ("dataset_version", "parent", "method") if name in request.GET}
-    form = JobForm(request.POST if request.method == "POST" else None, project=membership.project, initial=initial)
-    if form.is_bound and form.is_valid():
-        job = _create(form, membership)
-        if job is not None:
-            return redirect("training-job-show", slug, job.key)
-    context = {"form": form, "n_unfrozen": unfrozen_examples(membership.project).count()}
-    return render_page(
-        request,
-        "training/job_create.html",
-        context,
-        fragment="training/_job_form.html",
-        status=422 if form.is_bound else 200,
-    )
 
 
 @require_GET
@@ -134,7 +109,7 @@ async def _events(job: Job, *, after: int) -> AsyncIterator[str]:
 
 def _find(membership: Membership, key: str) -> Job:
     jobs = Job.objects.visible_to(membership).select_related(
-        "dataset_version", "base_model", "created_by", "parent__job"
+        "dataset_version", "base_model", "created_by", "parent__job", "preflight"
     )
     return get_object_or_404(jobs, key=key)
 
@@ -149,29 +124,6 @@ def _act(request: HttpRequest, slug: str, key: str, action: Callable[..., None])
     return redirect("training-job-show", slug, key)
 
 
-def _create(form: JobForm, membership: Membership) -> Job | None:
-    """Create the job that the form asks for; what is refused goes into the form's errors."""
-    values = form.cleaned_data
-    newest = newest_model(membership.project)
-    try:
-        version = values["dataset_version"] or freeze_dataset(project=membership.project, by=membership.user)
-        return create_job(
-            dataset_version=version,
-            base_model=values["base_model"],
-            suffix=values["suffix"],
-            hyperparameters=form.hyperparameters(),
-            by=membership.user,
-            known_version=newest.job.dataset_version if newest else None,
-            method=values["method"],
-            parent=values["parent"],
-        )
-    except (NothingToFreeze, LeakedProbe) as error:
-        form.add_error("dataset_version", str(error))
-    except JobRefused as error:
-        form.add_error(error.field, str(error))
-    return None
-
-
 def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
     points = loss_points(job)
     valid = [(point["step"], point["valid_loss"]) for point in points if point.get("valid_loss") is not None]
@@ -180,8 +132,11 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
     reasons = found.get("auto") or {}
     n_events = job.events.count()
     n_shown = n_events if is_whole_log else min(n_events, N_EVENTS_SHOWN)
+    preflight = getattr(job, "preflight", None)
     return {
         "job": job,
+        "preflight": preflight,
+        "waits": job.state == JobState.VALIDATING_FILES and preflight is not None and preflight.waits_for_start,
         "model": getattr(job, "tuned_model", None),
         "is_at_work": job.state in AT_WORK,
         "is_stopping": job.state == JobState.RUNNING and job.cancel_requested_at is not None,

@@ -17,6 +17,7 @@ from deployment.states import REGULAR_STOPS, CycleState
 from labeling.models import Project
 from training.actions.evaluation import execute_evaluation
 from training.actions.job import execute_job
+from training.actions.preflight import preflight_job
 from training.actions.recovery import recover
 from training.models import Evaluation, Job
 from training.states import EvaluationState, JobState
@@ -184,7 +185,7 @@ def look_for_worker() -> bool:
 def next_task(cycle: Cycle) -> Job | Evaluation | None:
     """Return what the cycle waits for and nobody has begun: its job, then the evaluations."""
     if cycle.state == CycleState.TRAINING:
-        job = Job.objects.filter(cycles=cycle, state=JobState.QUEUED).first()
+        job = Job.objects.filter(cycles=cycle, state__in=(JobState.VALIDATING_FILES, JobState.QUEUED)).first()
         if job is not None:
             return job
     return next((row for row in evaluations_of(cycle) if row.state == EvaluationState.QUEUED), None)
@@ -199,7 +200,9 @@ def evaluations_of(cycle: Cycle) -> list[Evaluation]:
 def execute(task: Job | Evaluation) -> None:
     """Do what a gpu worker would do, in this process."""
     try:
-        if isinstance(task, Job):
+        if isinstance(task, Job) and task.state == JobState.VALIDATING_FILES:
+            preflight_job(job=task)
+        elif isinstance(task, Job):
             execute_job(job=task)
         else:
             execute_evaluation(evaluation=task)
