@@ -210,3 +210,25 @@ def test_a_row_that_is_no_json_is_named(look, tmp_path):
     assert preflight.main([str(tmp_path)]) == 2
     report = json.loads((tmp_path / "preflight.json").read_text())
     assert "train.jsonl, line 1: not JSON" in report["problems"][0]["message"]
+
+
+def test_pairs_are_shown_on_both_sides_and_rows_without_are_left_out(look, tmp_path, base):
+    pairs = [row(i, user(f"Is {i} odd?"), assistant("Yes."), rejected=f"No, it is {i}.") for i in range(1, 10)]
+    config = {"method": "dpo", "base": str(base), "seed": 1, "parent_pid": None, "hyperparameters": {"batch_size": 2}}
+    look()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*pairs, ROWS[0]]))
+    assert preflight.main([str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "preflight.json").read_text())
+    assert (report["n_train"], report["n_unpaired"], codes(report)) == (9, 1, [])
+    tokenizer = build_tokenizer()
+    sides = [[*each["messages"][:-1], assistant(text)] for each in pairs for text in ("Yes.", each["rejected"])]
+    encoded = [encode_example(tokenizer, side, last_only=True) for side in sides]
+    assert report["n_tokens"] == sum(len(each.ids) for each in encoded)
+    assert report["n_learnt"] == sum(sum(each.mask) for each in encoded)
+    assert [entry["side"] for entry in report["steps"][0]] == ["chosen", "rejected"] * 2
+    same = row(1, user("Odd?"), assistant("Yes."), rejected="Yes.")
+    (tmp_path / "train.jsonl").write_text(json.dumps(same) + "\n")
+    preflight.main([str(tmp_path)])
+    report = json.loads((tmp_path / "preflight.json").read_text())
+    assert report["problems"][0]["reason"] == "The chosen and the rejected answer are the same."
