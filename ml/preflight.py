@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from ml import footprint, pair_plan, plan
 from ml.data import Encoded, Frame, Message, encode_example, encode_prompt, encode_texts, frame, special_ids
 from ml.device import Device, pick_device
 from ml.errors import DataError, MlError
+from ml.packing import plan_bulk
 from ml.rundir import EXIT_DATA, EXIT_FAILED, EXIT_STOPPED, RunDirectory, Stopped, classify, write_json
 from ml.tokens_shown import show_tokens
 
@@ -56,7 +58,7 @@ class Named:
 class Counted:
     """The rows of a file in tokens, in the file's order; a row that cannot be used has no tokens."""
 
-    kinds: list[Row] = field(default_factory=list)  # id and kind of each row: all that a plan asks for
+    kinds: list[Row] = field(default_factory=list)  # id, kind and weight of each row: all that a plan asks for
     n_tokens: list[int] = field(default_factory=list)
     spans: list[int] = field(default_factory=list)  # the longest sequence of a row; a pair is two
     n_learnt: list[int] = field(default_factory=list)
@@ -74,7 +76,7 @@ def count_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterator[Row], *, is_pa
         texts: list[str] = []
         for row in chunk:
             number += 1
-            counted.kinds.append({"id": row.get("id"), "kind": row.get("kind")})
+            counted.kinds.append({name: row.get(name) for name in ("id", "kind")} | {"weight": row.get("weight", 1)})
             if is_pairs and row.get("rejected") is None:
                 counted.unpaired.add(number)
                 frames.append(None)
@@ -307,6 +309,13 @@ def preflight(run: RunDirectory, *, measures_speed: bool) -> Row:
     return report
 
 
+def _many_rows() -> ModuleType:
+    """The recipe for many rows, which brings seconds of libraries that few rows need not wait for."""
+    from ml import many_rows
+
+    return many_rows
+
+
 def planned_steps(
     run: RunDirectory, train: Counted, *, usable: Sequence[int], method: str
 ) -> tuple[Row, dict[str, str], list[list[int]]]:
@@ -318,10 +327,22 @@ def planned_steps(
         rows = [usable[i] for i in order]
         size = pairs.batch_size
         return asdict(pairs), reasons, [rows[start : start + size] for start in range(0, len(rows), size)]
+    recipe, why = plan.choose_recipe(run.config, n_rows=len(train.kinds))
+    because = {"recipe": why} if why else {}
+    if recipe == "many_rows":
+        many_rows = _many_rows()
+        tuning = run.config.get("tuning", "auto")
+        bulk, reasons = many_rows.resolve(configured, n_rows=len(train.kinds), tuning=tuning)
+        kept = [i for i in usable if train.n_learnt[i]]
+        weights = [train.kinds[i]["weight"] for i in kept]
+        shown = plan_bulk(weights, n_epochs=bulk.n_epochs, batch_size=bulk.batch_size, seed=seed)
+        values = {"recipe": recipe, "tuning": "lora" if tuning == "auto" else tuning, **asdict(bulk)}
+        return values, because | reasons, [[kept[i] for i in step.examples] for step in shown]
     chosen, reasons = plan.resolve(configured, train.kinds)
     n_replay = sum(1 for _ in read_lines(run, "replay.jsonl"))
     steps = plan.plan_steps(train.kinds, n_replay=n_replay, hyperparameters=chosen, seed=seed)
-    return asdict(chosen), reasons, [[sight.row for sight in step.examples] for step in steps]
+    values = {"recipe": recipe, **asdict(chosen)}
+    return values, because | reasons, [[sight.row for sight in step.examples] for step in steps]
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, run: RunDirectory) -> Row:
@@ -358,13 +379,19 @@ def _weigh(
     is_gpu = torch.cuda.is_available()
     device = Device("cuda", torch.bfloat16) if is_gpu else Device("cpu", torch.float32)
     size, n_general = values["batch_size"], values.get("replay_batch_size", 0)
+    step_tokens = round(sum(sorted(lengths)[-size:]) + n_general * per_replay)
+    step_learnt = sum(sorted(learnt)[-size:]) + n_general * REPLAY_ANSWER_TOKENS
+    if values.get("recipe") == "many_rows":  # a step goes through the model in passes
+        usual = _many_rows().GPU_PACK if is_gpu else _many_rows().CPU_PACK
+        step_tokens = max(run.config.get("micro_batch_tokens") or usual, max(lengths))
+        step_learnt = min(step_learnt, step_tokens)
     need = footprint.estimate_need(
         weights,
         device=device,
-        is_full=False,
+        is_full=values.get("tuning") == "full",
         lora_rank=values["lora_rank"],
-        step_tokens=round(sum(sorted(lengths)[-size:]) + n_general * per_replay),
-        step_learnt=sum(sorted(learnt)[-size:]) + n_general * REPLAY_ANSWER_TOKENS,
+        step_tokens=step_tokens,
+        step_learnt=step_learnt,
     )
     has_memory, has_disk = footprint.free_memory(device), footprint.free_disk(run.path)
     report["machine"] = {
@@ -385,7 +412,9 @@ def _weigh(
         report["problems"].append({"code": "disk", "kind": "disk", "needed_bytes": need.disk, "free_bytes": has_disk})
     if not is_fast and not report["problems"]:
         measured = pick_device(threads=run.config.get("threads"))
-        report["tokens_per_s"] = round(footprint.measure_tokens_per_s(weights, device=measured, is_full=False), 1)
+        report["tokens_per_s"] = round(
+            footprint.measure_tokens_per_s(weights, device=measured, is_full=values.get("tuning") == "full"), 1
+        )
 
 
 def main(argv: list[str]) -> int:

@@ -232,3 +232,16 @@ def test_pairs_are_shown_on_both_sides_and_rows_without_are_left_out(look, tmp_p
     preflight.main([str(tmp_path)])
     report = json.loads((tmp_path / "preflight.json").read_text())
     assert report["problems"][0]["reason"] == "The chosen and the rejected answer are the same."
+
+
+def test_many_rows_are_planned_by_their_own_recipe(look, monkeypatch):
+    monkeypatch.setattr("ml.plan.MANY_ROWS", 5)
+    silent = row(0, user("Who?"), {**assistant("Me."), "weight": 0}, kind="demonstration")
+    rows = [silent, *(row(i, user(f"Is {i} odd?"), assistant("Yes."), weight=2) for i in range(1, 7))]
+    report = look(rows, batch_size=4, n_epochs=2)[1]
+    assert codes(report) == []
+    assert (report["hyperparameters"]["recipe"], report["hyperparameters"]["tuning"]) == ("many_rows", "lora")
+    assert report["auto"]["recipe"].startswith("with more than 500 rows")
+    assert report["n_steps"] == 6  # six rows, twice in each of two epochs, four a step
+    assert 1 not in {entry["line"] for step in report["steps"] for entry in step}
+    assert report["n_tokens_general"] == 0

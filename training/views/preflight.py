@@ -72,13 +72,24 @@ def preflight_page(preflight: JobPreflight) -> dict[str, Any]:
         "lengths": lengths,
         "lengths_chart": bar_chart(lengths, n_labels=9),
         "settings": [
-            {
-                "name": name,
-                "label": _(BY_NAME[name].label) if name in BY_NAME else name,
-                "value": value,
-                "unit": _(BY_NAME[name].unit) if name in BY_NAME and BY_NAME[name].unit else "",
-                "reason": _(reasons[name]) if reasons.get(name) else "",
-            }
+            {**_words(name, value), "reason": _(reasons[name]) if reasons.get(name) else ""}
             for name, value in (report.get("hyperparameters") or {}).items()
         ],
+    }
+
+
+def _words(name: str, value: Any) -> dict[str, Any]:
+    """A setting by its name on the pages, with its unit."""
+    words: dict[str, dict[str, Any]] = {
+        "recipe": {"corrections": _("careful, for few rows"), "many_rows": _("fast, for many rows")},
+        "tuning": {"lora": _("LoRA"), "qlora": _("QLoRA"), "full": _("all weights")},
+    }
+    if name in words:
+        label = _("Recipe") if name == "recipe" else _("What is trained")
+        return {"label": label, "value": words[name].get(value, value), "unit": ""}
+    each = BY_NAME.get(name)
+    return {
+        "label": _(each.label) if each else name,
+        "value": value,
+        "unit": _(each.unit) if each and each.unit else "",
     }
