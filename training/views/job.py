@@ -164,10 +164,10 @@ def _preferences(job: Job, started: dict[str, Any]) -> dict[str, Any]:
     """Return what became of the held-out pairs, and which rows were none."""
     after, before = job.result, job.result.get("before") or {}
     measures = (
-        ("valid_margin", _("Margin of log-likelihoods, nats a pair"), 2),
-        ("valid_token_margin", _("Margin by token, nats"), 3),
-        ("valid_preferred", _("Share whose chosen answer is the likelier by token"), 2),
-        ("valid_loss", _("Loss of the chosen answers, nats by token"), 3),
+        ("valid_margin", _("Margin, nats a pair"), 2),
+        ("valid_token_margin", _("Margin, nats a token"), 3),
+        ("valid_preferred", _("Chosen answer likelier, by token"), 2),
+        ("valid_loss", _("Loss of the chosen, nats a token"), 3),
     )
     return {
         "n_without_rejected": started.get("n_without_rejected", 0),
