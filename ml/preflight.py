@@ -322,11 +322,13 @@ def planned_steps(
     """The hyperparameters, the reasons for what was chosen, and the rows of every step. Raises DataError."""
     configured, seed = run.config.get("hyperparameters") or {}, run.config["seed"]
     if method in pair_plan.METHODS:
-        pairs, reasons = pair_plan.resolve(configured, method=method, n_pairs=len(usable))
+        tuning = run.config.get("tuning", "auto")
+        pairs, reasons = pair_plan.resolve(configured, method=method, n_pairs=len(usable), tuning=tuning)
         order = pair_plan.plan_order(len(usable), n_epochs=pairs.n_epochs, rng=random.Random(seed))
         rows = [usable[i] for i in order]
         size = pairs.batch_size
-        return asdict(pairs), reasons, [rows[start : start + size] for start in range(0, len(rows), size)]
+        values = {"tuning": "lora" if tuning == "auto" else tuning, **asdict(pairs)}
+        return values, reasons, [rows[start : start + size] for start in range(0, len(rows), size)]
     recipe, why = plan.choose_recipe(run.config, n_rows=len(train.kinds))
     because = {"recipe": why} if why else {}
     if recipe == "many_rows":

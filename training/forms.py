@@ -8,7 +8,7 @@ from training.actions.errors import BadHyperparameter
 from training.actions.hyperparameters import check_value
 from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter, of_method
 from training.models import BaseModel, DatasetVersion, TunedModel
-from training.states import JobMethod
+from training.states import JobMethod, JobTuning
 
 
 class FreezeForm(forms.Form):
@@ -48,6 +48,9 @@ class JobForm(forms.Form):
             "Preferences need rows with a rejected answer: corrections, decided comparisons, preference files."
         ),
     )
+    tuning = forms.ChoiceField(
+        label=_("Weights that are trained"), choices=JobTuning.choices, initial=JobTuning.AUTO, required=False
+    )
     suffix = forms.CharField(
         label=_("Suffix"), required=False, max_length=64, help_text=_("A word of yours in the new model's name.")
     )
@@ -65,6 +68,9 @@ class JobForm(forms.Form):
 
     def clean_method(self) -> str:
         return self.cleaned_data["method"] or JobMethod.SFT
+
+    def clean_tuning(self) -> str:
+        return self.cleaned_data["tuning"] or JobTuning.AUTO
 
     def hyperparameter_names(self) -> list[str]:
         return [each.name for each in HYPERPARAMETERS]

@@ -45,6 +45,15 @@ PREFERENCE_METHODS = (JobMethod.DPO, JobMethod.SFT_DPO)
 MIN_PAIRS = 8  # ml/dpo.py asks for as many
 
 
+class JobTuning(TextChoices):
+    """Which weights a job trains."""
+
+    AUTO = "auto", _("Chosen by the trainer: an adapter")
+    LORA = "lora", _("An adapter beside them (LoRA)")
+    QLORA = "qlora", _("An adapter beside 4-bit weights (QLoRA, needs a GPU)")
+    FULL = "full", _("All of them")
+
+
 class EvaluationState(TextChoices):
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")

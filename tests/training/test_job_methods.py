@@ -113,10 +113,11 @@ def test_the_form_asks_for_method_and_beginning(sign_in, alice, version, parent)
     assert "This hyperparameter has no effect with this method." in refused.content.decode()
     assert client.post(address, data | {"method": "dpo", "beta": "7"}).status_code == 422
     assert client.post(address, data | {"method": "telepathy"}).status_code == 422
-    client.post(address, data | {"method": "sft_dpo", "beta": "0.2", "sft_weight": "auto", "parent": parent.pk})
+    client.post(address, data | {"method": "sft_dpo", "tuning": "full", "beta": "0.2", "parent": parent.pk})
     job = Job.objects.exclude(tuned_model=parent).get()
     assert (job.method, job.parent) == (JobMethod.SFT_DPO, parent)
     assert config_of(job)["hyperparameters"] == {"beta": 0.2}
+    assert config_of(job)["tuning"] == "full"
 
 
 def test_a_model_of_another_project_is_nothing_to_go_on_from(sign_in, alice, version, base_model) -> None:

@@ -26,7 +26,7 @@ from training.actions.results import write_result_file
 from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
 from training.queries import count_pairs
-from training.states import JOB_MOVES, MIN_PAIRS, PREFERENCE_METHODS, ErrorKind, JobMethod, JobState, Split
+from training.states import JOB_MOVES, MIN_PAIRS, PREFERENCE_METHODS, ErrorKind, JobMethod, JobState, JobTuning, Split
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def create_job(
     by: User | None = None,
     known_version: DatasetVersion | None = None,
     method: str = JobMethod.SFT,
+    tuning: str = JobTuning.AUTO,
     parent: TunedModel | None = None,
     waits_for_start: bool = False,
 ) -> Job:
@@ -72,6 +73,7 @@ def create_job(
             base_model=base_model,
             parent=parent,
             method=method,
+            tuning=tuning,
             suffix=normalise_suffix(suffix),
             seed=seed,
             hyperparameters=check_hyperparameters(hyperparameters or {}, method=method),
@@ -235,6 +237,7 @@ def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str]) -> Iterator[d
 def _write_config(job: Job) -> None:
     config = {
         "method": job.method,
+        "tuning": job.tuning,
         "base": str(job.base_folder),
         "seed": job.seed,
         "threads": runner.n_threads(),

@@ -7,7 +7,7 @@ from labeling.models import Membership, Project, User
 from training.models.dataset import DatasetVersion
 from training.models.file import File
 from training.models.registry import BaseModel
-from training.states import JOB_ENDED, PREFERENCE_METHODS, JobMethod, JobState
+from training.states import JOB_ENDED, PREFERENCE_METHODS, JobMethod, JobState, JobTuning
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -39,6 +39,7 @@ class Job(models.Model):
     )
     suffix = models.CharField(max_length=64, blank=True)
     method = models.CharField(max_length=10, choices=JobMethod.choices, default=JobMethod.SFT)
+    tuning = models.CharField(max_length=5, choices=JobTuning.choices, default=JobTuning.AUTO)
     seed = models.PositiveIntegerField(default=0)
     hyperparameters = models.JSONField(default=dict, help_text='as asked for, "auto" or a value each')
     state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.VALIDATING_FILES)

@@ -71,6 +71,7 @@ def _initial(request: HttpRequest, project: Project) -> dict[str, Any]:
             "suffix": like.suffix,
             "dataset_version": like.dataset_version_id,
             "method": like.method,
+            "tuning": like.tuning,
             "parent": like.parent_id,
             **like.hyperparameters,
         }
@@ -93,6 +94,7 @@ def _create(form: JobForm, membership: Membership) -> Job | None:
             by=membership.user,
             known_version=newest.job.dataset_version if newest else None,
             method=values["method"],
+            tuning=values["tuning"],
             parent=values["parent"],
             waits_for_start=True,
         )
