@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("labeling", "duplicates", "search", "engine")
+NAMES = ("datasets", "labeling", "duplicates", "search", "engine")
 
 
 def main() -> None:

@@ -137,6 +137,7 @@ labeling-prompt-import-show admin import
 labeling-prompt-import-change admin import
 training-dataset-list admin
 training-dataset-create admin
+training-dataset-compose admin
 training-dataset-show admin dataset
 training-dataset-download admin dataset
 training-export-list admin dataset

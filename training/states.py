@@ -83,6 +83,15 @@ class BaseModelSource(TextChoices):
 class Split(TextChoices):
     TRAIN = "train", _("Training")
     VALID = "valid", _("Validation")
+    TEST = "test", _("Test")
+
+
+class RowKind(TextChoices):
+    """What a frozen row is: an example of that kind, or the better and the other answer of a comparison."""
+
+    DEMONSTRATION = "demonstration", _("Demonstration")
+    CORRECTION = "correction", _("Correction")
+    PAIR = "pair", _("Compared pair")
 
 
 class FilePurpose(TextChoices):

@@ -1,11 +1,24 @@
 from django.urls import include, path
 
-from training.views import dataset, evaluation, export, job, model, new_job, preflight, preset, project, submission
+from training.views import (
+    composition,
+    dataset,
+    evaluation,
+    export,
+    job,
+    model,
+    new_job,
+    preflight,
+    preset,
+    project,
+    submission,
+)
 
 project_urls = [
     path("training/summary/", project.project_summary, name="training-project-summary"),
     path("training/submissions/", submission.submission_uses, name="training-submission-uses"),
     path("datasets/", dataset.dataset_list, name="training-dataset-list"),
+    path("datasets/new/", composition.dataset_compose, name="training-dataset-compose"),
     path("datasets/freeze/", dataset.dataset_create, name="training-dataset-create"),
     path("datasets/<int:number>/", dataset.dataset_show, name="training-dataset-show"),
     path("datasets/<int:number>/download/", dataset.dataset_download, name="training-dataset-download"),

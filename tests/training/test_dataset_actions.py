@@ -14,8 +14,9 @@ from common.conversations import digest
 from labeling.models import Example, Probe, RegressionTest
 from labeling.states import ExampleKind
 from tests.training.conftest import make_correction, make_demonstration
-from training.actions.dataset import FrozenRow, assign_splits, freeze_dataset, opening
+from training.actions.dataset import FrozenRow, freeze_dataset
 from training.actions.errors import LeakedProbe, NothingToFreeze
+from training.actions.splits import assign, opening
 from training.models import DatasetRow, DatasetVersion
 from training.queries import export_chunks, gone_rows, new_rows, sources, unfrozen_examples
 from training.states import Split
@@ -26,44 +27,79 @@ def row(question: str, answer: str = "Yes.", kind: str = ExampleKind.DEMONSTRATI
     return FrozenRow(example_pk=1, kind=kind, messages=messages, rejected=None)
 
 
+def splits(rows: list[FrozenRow], **shares: float) -> list[tuple[str, Split]]:
+    """The rows' hashes and splits, each text once, in the order of the hashes."""
+    known = {each.row_hash: each for each in rows}
+    unique = [known[row_hash] for row_hash in sorted(known)]
+    found = assign([(each.kind, opening(each.messages)) for each in unique], **shares)
+    return [(each.row_hash, split) for each, split in zip(unique, found, strict=True)]
+
+
+SAID = st.one_of(
+    st.text(min_size=1),
+    st.lists(
+        st.sampled_from(["when", "does", "the", "old", "ferry", "leave", "from", "here", "in", "may"]), min_size=6
+    ).map(" ".join),
+)
 ROWS = st.lists(
-    st.builds(row, st.text(min_size=1), st.sampled_from(["Yes.", "No."]), st.sampled_from(ExampleKind.values)),
+    st.builds(row, SAID, st.sampled_from(["Yes.", "No."]), st.sampled_from(ExampleKind.values)),
     max_size=30,
 )
-DEMONSTRATIONS = st.lists(st.builds(row, st.text(min_size=1)), max_size=60)
+DEMONSTRATIONS = st.lists(st.builds(row, SAID), max_size=60)
+SHARES = st.sampled_from([{}, {"test_share": 0.3}, {"test_share": 0.4, "valid_share": 0.5}])
 
 
-@given(rows=ROWS, seed=st.randoms(use_true_random=False))
-def test_the_order_of_the_examples_does_not_matter(rows: list[FrozenRow], seed: random.Random) -> None:
-    shuffled = list(rows)
-    seed.shuffle(shuffled)
-    assert [(r.row_hash, r.split) for r in assign_splits(shuffled)] == [
-        (r.row_hash, r.split) for r in assign_splits(rows)
-    ]
-
-
-@given(rows=DEMONSTRATIONS, added=DEMONSTRATIONS)
-def test_added_demonstrations_move_no_row_to_another_split(rows: list[FrozenRow], added: list[FrozenRow]) -> None:
-    before = {r.row_hash: r.split for r in assign_splits(rows)}
-    after = {r.row_hash: r.split for r in assign_splits(rows + added)}
-    assert before.items() <= after.items()
-
-
-@given(rows=ROWS, added=ROWS)
-def test_a_training_row_stays_one_and_none_opens_like_a_held_out_row(
-    rows: list[FrozenRow], added: list[FrozenRow]
+@given(rows=ROWS, seed=st.randoms(use_true_random=False), shares=SHARES)
+def test_the_order_of_the_examples_does_not_matter(
+    rows: list[FrozenRow], seed: random.Random, shares: dict[str, float]
 ) -> None:
-    before, after = assign_splits(rows), assign_splits(rows + added)
-    trained = {r.row_hash for r in after if r.split == Split.TRAIN}
-    assert {r.row_hash for r in before if r.split == Split.TRAIN} <= trained
-    openings = {split: {opening(r.messages) for r in after if r.split == split} for split in Split}
+    known = {each.row_hash: (each.kind, opening(each.messages)) for each in rows}
+    order = list(known)
+    seed.shuffle(order)
+    shuffled = dict(zip(order, assign([known[row_hash] for row_hash in order], **shares), strict=True))
+    assert shuffled == dict(splits(rows, **shares))
+
+
+@given(rows=DEMONSTRATIONS, added=DEMONSTRATIONS, shares=SHARES)
+def test_added_demonstrations_bring_no_held_out_row_into_training(
+    rows: list[FrozenRow], added: list[FrozenRow], shares: dict[str, float]
+) -> None:
+    after = dict(splits(rows + added, **shares))
+    assert all(after[row_hash] != Split.TRAIN for row_hash, split in splits(rows, **shares) if split != Split.TRAIN)
+
+
+@given(rows=ROWS, added=ROWS, shares=SHARES)
+def test_a_test_row_stays_one_and_none_opens_like_a_row_of_another_split(
+    rows: list[FrozenRow], added: list[FrozenRow], shares: dict[str, float]
+) -> None:
+    before, after = dict(splits(rows, **shares)), dict(splits(rows + added, **shares))
+    assert all(after[row_hash] == Split.TEST for row_hash, split in before.items() if split == Split.TEST)
+    known = {each.row_hash: each for each in rows + added}
+    assert all(split == Split.TRAIN for key, split in after.items() if known[key].kind == ExampleKind.CORRECTION)
+    others = {key: split for key, split in after.items() if known[key].kind != ExampleKind.CORRECTION}
+    openings = {split: {opening(known[key].messages) for key in others if others[key] == split} for split in Split}
     assert not openings[Split.TRAIN] & openings[Split.VALID]
-    assert all(r.split == Split.TRAIN for r in after if r.kind == ExampleKind.CORRECTION)
+    assert not openings[Split.TEST] & (openings[Split.TRAIN] | openings[Split.VALID])
 
 
 def test_about_a_tenth_of_the_demonstrations_is_held_out() -> None:
-    rows = assign_splits([row(f"What is {n} and {n}?") for n in range(2000)])
-    assert 160 <= sum(r.split == Split.VALID for r in rows) <= 240
+    held_out = [split for _hash, split in splits([row(f"What is {n} and {n}?") for n in range(2000)])]
+    assert 160 <= held_out.count(Split.VALID) <= 240
+    assert held_out.count(Split.TEST) == 0
+
+
+LONG = "When does the ferry to the island leave in the morning on Sundays in {} and what does it cost for two people"
+
+
+def test_nearly_the_same_question_shares_the_split_of_the_one_that_is_held_out() -> None:
+    asked = [LONG.format(month) for month in ("may", "june", "july", "august", "march")]
+    shares = {"test_share": 0.2, "valid_share": 0.0}
+    alone = {text: assign([("demonstration", opening(row(text).messages))], **shares)[0] for text in asked}
+    held_out = [text for text in asked if alone[text] == Split.TEST]
+    assert 0 < len(held_out) < len(asked)
+    assert {split for _hash, split in splits([row(text) for text in asked], **shares)} == {Split.TEST}
+    far = row("How do I cook rice in a pan without a lid when I am outside?")
+    assert dict(splits([far, *map(row, held_out)], **shares))[far.row_hash] == Split.TRAIN
 
 
 def test_near_duplicates_and_later_turns_share_a_split() -> None:

@@ -1,27 +1,37 @@
-"""Freezing examples into dataset versions."""
+"""Freezing texts into dataset versions.
+
+Two passes, so that a million rows fit into little memory: the first reads what the rules take and keeps hashes alone, the
+second reads the same texts again, a batch at a time, and writes them as rows.
+"""
 
 import hashlib
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
-from django.db import transaction
+import orjson
+from django.db import connection, transaction
 from django.db.models import Max
-from django.utils.translation import ngettext
 
-from common.conversations import Message, digest
+from common.conversations import Message, canonical_json
 from common.states import record
-from labeling.models import Example, Probe, Project, User
-from labeling.states import ExampleKind
-from training.actions.errors import LeakedProbe, NothingToFreeze
+from labeling.models import Example, PreferencePair, Project, User
+from training.actions.composition import BATCH_SIZE, Candidate, Composition, candidates
+from training.actions.errors import NothingToFreeze
+from training.actions.leaks import LeakGuard
+from training.actions.splits import Splitter, opening
 from training.models import DatasetRow, DatasetVersion
 from training.states import Split
 
-VALID_SHARE = 0.1
-BATCH_SIZE = 500
+_COLUMNS = ("version_id", "position", "split", "kind", "row_hash", "messages", "rejected", "example_id", "pair_id")
+_EXAMPLE, _PAIR = 0, 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrozenRow:
     """A row about to be frozen. `row_hash` covers what is trained on: kind, messages and the rejected output."""
 
@@ -33,117 +43,181 @@ class FrozenRow:
 
     @property
     def row_hash(self) -> str:
-        return digest({"kind": self.kind, "messages": self.messages, "rejected": self.rejected})
+        return hash_row(self.kind, self.messages, self.rejected).hex()
 
 
-def freeze_dataset(*, project: Project, by: User | None = None, note: str = "") -> DatasetVersion:
-    """Freeze all trainable examples of the project into a version, or return the version that has just this content.
+def hash_row(kind: str, messages: Sequence[Message], rejected: str | None) -> bytes:
+    """Return the SHA-256 of the row's canonical form, 32 bytes."""
+    value = {"kind": kind, "messages": messages, "rejected": rejected}
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)  # the bytes of canonical_json, sooner
+    except TypeError:  # half a character, which only canonical_json can write
+        text = canonical_json(value).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).digest()
 
-    Rows stand in the order of their hashes, so that content alone decides. Raises NothingToFreeze, and LeakedProbe when
-    a training row asks what a probe of an active test asks.
+
+@dataclass
+class _Chosen:
+    """What the first pass keeps of each text, in the order in which it read them."""
+
+    hashes: list[bytes] = field(default_factory=list)
+    pks: "array[int]" = field(default_factory=lambda: array("q"))
+    sources: bytearray = field(default_factory=bytearray)
+
+    def add(self, row: Candidate, row_hash: bytes) -> None:
+        self.hashes.append(row_hash)
+        self.sources.append(_EXAMPLE if row.pair_pk is None else _PAIR)
+        self.pks.append(row.example_pk if row.pair_pk is None else row.pair_pk)  # type: ignore[arg-type]
+
+    def positions(self) -> "array[int]":
+        """Return each text's place in the order of the hashes; -1 for one that another text says word for word."""
+        found, last = array("q", [-1]) * len(self.hashes), -1
+        before: bytes | None = None
+        for index in sorted(range(len(self.hashes)), key=self.hashes.__getitem__):
+            if self.hashes[index] != before:
+                last, before = last + 1, self.hashes[index]
+                found[index] = last
+        return found
+
+
+class _KnownAlready(Exception):
+    def __init__(self, version: DatasetVersion) -> None:
+        self.version = version
+
+
+def freeze_dataset(
+    *, project: Project, by: User | None = None, note: str = "", composition: Composition | None = None
+) -> DatasetVersion:
+    """Freeze what the rules take, by default all trainable examples, or return the version that has just this content.
+
+    Rows stand in the order of their hashes, so that content alone decides. Raises NothingToFreeze, and LeakedProbe or
+    LeakedTest when a training row asks what is held out to be tested.
     """
-    with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)  # of two freezes at once the second finds the first's
-        rows = assign_splits(_read_rows(project))
-        if not rows:
-            raise NothingToFreeze
-        refuse_leaks(project, rows)
-        content_hash = digest([[row.row_hash, row.split] for row in rows])
-        existing = DatasetVersion.objects.filter(project=project, content_hash=content_hash).first()
-        if existing:
-            return existing
-        n_valid = sum(row.split == Split.VALID for row in rows)
-        number = DatasetVersion.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0
-        version = DatasetVersion.objects.create(
-            project=project,
-            number=number + 1,
-            content_hash=content_hash,
-            n_train=len(rows) - n_valid,
-            n_valid=n_valid,
-            note=note,
-            created_by=by,
-        )
-        DatasetRow.objects.bulk_create(
-            (
-                DatasetRow(
-                    version=version,
-                    position=position,
-                    split=row.split,
-                    kind=row.kind,
-                    row_hash=row.row_hash,
-                    messages=row.messages,
-                    rejected=row.rejected,
-                    example_id=row.example_pk,
-                )
-                for position, row in enumerate(rows)
-            ),
-            batch_size=BATCH_SIZE,
-        )
-        record(version, what="dataset version", after=f"v{version.number}: {len(rows)} rows", by=by, reason=note)
+    rules = composition or Composition()
+    try:
+        with transaction.atomic():
+            Project.objects.select_for_update().get(
+                pk=project.pk
+            )  # of two freezes at once the second finds the first's
+            version = _freeze(project, rules, by, note)
+            rows = f"v{version.number}: {version.n_examples} rows"
+            record(version, what="dataset version", after=rows, by=by, reason=note)
+    except _KnownAlready as known:
+        return known.version
     return version
 
 
-def assign_splits(rows: Sequence[FrozenRow]) -> list[FrozenRow]:
-    """Return the rows, each text once, in canonical order and with their splits.
+def _freeze(project: Project, rules: Composition, by: User | None, note: str) -> DatasetVersion:
+    splitter = Splitter(test_share=rules.test_share)
+    chosen = choose(project, rules, splitter)
+    if not chosen.hashes:
+        raise NothingToFreeze
+    number = DatasetVersion.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0
+    version = DatasetVersion.objects.create(
+        project=project,
+        number=number + 1,
+        content_hash="",
+        n_train=0,
+        n_valid=0,
+        composition=rules.as_json(),
+        note=note,
+        created_by=by,
+    )
+    positions = chosen.positions()
+    marks: list[str] = [""] * (max(positions) + 1)
+    guard, counts = LeakGuard(project, splitter), Counter[str]()
 
-    Corrections always train: what is held out of them are their probes. A demonstration is held out for validation when
-    the hash of its opening says so, which no other row can change, unless a correction trains on that very opening.
-    """
-    unique = {row.row_hash: row for row in rows}
-    trained_openings = {opening(row.messages) for row in rows if row.kind == ExampleKind.CORRECTION}
+    def lines() -> Iterator[tuple[Any, ...]]:
+        for index, row in enumerate(_read_again(chosen)):
+            position = positions[index]
+            if position < 0:
+                continue
+            text = opening(row.messages)
+            split = splitter.split(row.kind, text)
+            row_hash = chosen.hashes[index].hex()
+            if split == Split.TRAIN:
+                guard.look_at(row_hash, row.kind, row.messages, text, row.example_pk)
+            counts[split] += 1
+            weight = rules.weight(row.kind)
+            marks[position] = f'["{row_hash}","{split}"]' if weight == 1 else f'["{row_hash}","{split}",{weight:g}]'
+            yield (
+                version.pk, position, str(split), row.kind, row_hash, _dump(row.messages),
+                row.rejected, row.example_pk, row.pair_pk,
+            )  # fmt: skip
 
-    def split(row: FrozenRow) -> Split:
-        if row.kind == ExampleKind.CORRECTION or opening(row.messages) in trained_openings:
-            return Split.TRAIN
-        return Split.VALID if is_held_out(row.messages) else Split.TRAIN
-
-    return [replace(unique[row_hash], split=split(unique[row_hash])) for row_hash in sorted(unique)]
-
-
-def opening(messages: Sequence[Message]) -> str:
-    """Return the first thing that the user says, without letter case, spacing and punctuation.
-
-    Near-duplicates and the later turns of one conversation share it, and so they share a split.
-    """
-    text = next(message["content"] for message in messages if message["role"] == "user")
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = "".join(letter if letter.isalnum() else " " for letter in folded).split()
-    return " ".join(words) or text
-
-
-def is_held_out(messages: Sequence[Message]) -> bool:
-    """Whether the hash of the conversation's opening falls into the share that is held out."""
-    first_bytes = hashlib.sha256(opening(messages).encode("utf-8", "surrogatepass")).digest()[:8]
-    return int.from_bytes(first_bytes) < VALID_SHARE * 2**64
-
-
-def refuse_leaks(project: Project, rows: Sequence[FrozenRow]) -> None:
-    """Raise LeakedProbe when a training row's prompt is that of a probe: a test that was trained on measures nothing."""
-    trained = {digest(row.messages[:-1]) for row in rows if row.split == Split.TRAIN}
-    probes = Probe.objects.filter(test__project=project, test__is_active=True).select_related("test")
-    leaked = [probe for probe in probes if probe.prompt_hash in trained]
-    if not leaked:
-        return
-    prompts = [probe.messages[-1]["content"] for probe in leaked]
-    case_pks = sorted({probe.test.case_id for probe in leaked})
-    message = ngettext(
-        "A training row asks exactly what a held-out probe asks: “%(prompt)s” (case %(cases)s). "
-        "Take back that example, or correct the case again with another probe.",
-        "%(count)d training rows ask exactly what held-out probes ask: “%(prompt)s” and others (cases %(cases)s). "
-        "Take back those examples, or correct the cases again with other probes.",
-        len(leaked),
-    ) % {
-        "count": len(leaked),
-        "prompt": prompts[0][:200],
-        "cases": ", ".join(f"#{pk}" for pk in case_pks[:10]),
-    }
-    raise LeakedProbe(message, prompts=prompts, case_pks=case_pks)
+    _insert(lines())
+    guard.refuse()
+    version.content_hash = _digest_of(marks)
+    existing = DatasetVersion.objects.filter(project=project, content_hash=version.content_hash).first()
+    if existing:
+        raise _KnownAlready(existing)
+    version.n_train, version.n_valid, version.n_test = (counts[each] for each in (Split.TRAIN, Split.VALID, Split.TEST))
+    version.save(update_fields=["content_hash", "n_train", "n_valid", "n_test"])
+    return version
 
 
-def _read_rows(project: Project) -> list[FrozenRow]:
-    examples = Example.objects.filter(project=project).trainable().order_by("pk")
-    fields = ("pk", "kind", "messages", "correction__case__wrong_output")
-    return [
-        FrozenRow(example_pk=pk, kind=kind, messages=messages, rejected=rejected)
-        for pk, kind, messages, rejected in examples.values_list(*fields).iterator(chunk_size=BATCH_SIZE)
-    ]
+def choose(project: Project, rules: Composition, splitter: Splitter) -> _Chosen:
+    """Read what the rules take once, and show it to the splitter."""
+    chosen, without = _Chosen(), set(rules.without)
+    for row in candidates(project, rules):
+        row_hash = hash_row(row.kind, row.messages, row.rejected)
+        if without and row_hash.hex() in without:
+            continue
+        if row.is_old and int.from_bytes(row_hash[:8]) >= rules.replay_share * 2**64:
+            continue
+        splitter.see(row.kind, opening(row.messages))
+        chosen.add(row, row_hash)
+    return chosen
+
+
+def _read_again(chosen: _Chosen) -> Iterator[Candidate]:
+    """Yield the texts by their keys: what was chosen is frozen, whatever has become of it meanwhile. A text never changes."""
+    for start in range(0, len(chosen.pks), BATCH_SIZE):
+        part = range(start, min(start + BATCH_SIZE, len(chosen.pks)))
+        keys = {source: [chosen.pks[i] for i in part if chosen.sources[i] == source] for source in (_EXAMPLE, _PAIR)}
+        found = {(_EXAMPLE, row.example_pk): row for row in _examples(keys[_EXAMPLE])}
+        found |= {(_PAIR, row.pair_pk): row for row in _pairs(keys[_PAIR])}
+        for index in part:
+            yield found[chosen.sources[index], chosen.pks[index]]
+
+
+def _examples(pks: list[int]) -> Iterator[Candidate]:
+    names = ("pk", "kind", "messages", "correction__case__wrong_output")
+    for pk, kind, messages, rejected in Example.objects.filter(pk__in=pks).values_list(*names) if pks else ():
+        yield Candidate(pk, None, kind, messages, rejected)
+
+
+def _pairs(pks: list[int]) -> Iterator[Candidate]:
+    names = ("pk", "messages", "chosen", "rejected")
+    for pk, prompt, chosen, rejected in PreferencePair.objects.filter(pk__in=pks).values_list(*names) if pks else ():
+        yield Candidate(None, pk, "pair", [*prompt, {"role": "assistant", "content": chosen}], rejected)
+
+
+def _dump(messages: Sequence[Message]) -> str:
+    try:
+        return orjson.dumps(messages).decode()
+    except TypeError:
+        return json.dumps(messages)
+
+
+def _digest_of(marks: Sequence[str]) -> str:
+    """Return the SHA-256 of the canonical form of [[row hash, split], ...], with the weight where there is one."""
+    hashed = hashlib.sha256(b"[")
+    for start in range(0, len(marks), BATCH_SIZE):
+        hashed.update(("," * bool(start) + ",".join(marks[start : start + BATCH_SIZE])).encode())
+    hashed.update(b"]")
+    return hashed.hexdigest()
+
+
+def _insert(lines: Iterator[tuple[Any, ...]]) -> None:
+    """Write rows as the database takes them fastest, in the caller's transaction; between two batches `lines` may read."""
+    table, columns = DatasetRow._meta.db_table, ", ".join(_COLUMNS)
+    places = ", ".join(["%s"] * len(_COLUMNS))
+    with connection.cursor() as cursor:
+        while part := list(islice(lines, BATCH_SIZE)):
+            if connection.vendor == "postgresql":
+                with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                    for line in part:
+                        copy.write_row(line)
+            else:
+                cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", part)

@@ -8,7 +8,10 @@ class TrainingError(Exception):
 
     TrainingError
     ├── NothingToFreeze      the project has no example that could be trained on
-    ├── LeakedProbe          a training row asks what a held-out probe asks (`prompts`, `case_pks`)
+    ├── BadComposition       a rule of a version's composition that makes no sense (`field`)
+    ├── Leak                 training rows ask what is held out to be tested (`row_hashes`)
+    │   ├── LeakedProbe      a probe of a test (`prompts`, `case_pks`)
+    │   └── LeakedTest       a row of the version's test split
     ├── FileRefused          a file that cannot be used (`field` names the input at fault)
     │   ├── EmptyFile
     │   ├── FileTooLarge
@@ -34,10 +37,28 @@ class NothingToFreeze(TrainingError):
     message = _("There is no accepted example yet, so there is nothing to freeze.")
 
 
-class LeakedProbe(TrainingError):
-    def __init__(self, message: str, *, prompts: list[str], case_pks: list[int]) -> None:
+class BadComposition(TrainingError):
+    message = _("A rule of the composition makes no sense.")
+
+    def __init__(self, field: str) -> None:
+        super().__init__()
+        self.field = field
+
+
+class Leak(TrainingError):
+    def __init__(self, message: str, *, row_hashes: list[str]) -> None:
         super().__init__(message)
+        self.row_hashes = row_hashes
+
+
+class LeakedProbe(Leak):
+    def __init__(self, message: str, *, prompts: list[str], case_pks: list[int], row_hashes: list[str]) -> None:
+        super().__init__(message, row_hashes=row_hashes)
         self.prompts, self.case_pks = prompts, case_pks
+
+
+class LeakedTest(Leak):
+    pass
 
 
 class FileRefused(TrainingError):

@@ -19,7 +19,7 @@ from training.actions import runner
 from training.actions.errors import NotPossible
 from training.actions.gate import judge
 from training.models import BaseModel, DatasetVersion, Evaluation, EvaluationResult, TunedModel
-from training.states import EVALUATION_MOVES, EvaluationState, Split, Suite
+from training.states import EVALUATION_MOVES, EvaluationState, RowKind, Split, Suite
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _test_rows(project: Project) -> Rows:
 def _held_out_rows(version: DatasetVersion | None) -> Rows:
     if version is None:
         return []
-    rows = version.rows.filter(split=Split.VALID).order_by("position")
+    rows = version.rows.filter(split__in=[Split.VALID, Split.TEST]).exclude(kind=RowKind.PAIR).order_by("position")
     return [{"id": row_hash, "messages": messages} for row_hash, messages in rows.values_list("row_hash", "messages")]
 
 

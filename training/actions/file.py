@@ -17,13 +17,14 @@ from common.conversations import digest
 from common.states import record
 from common.wire import new_id
 from labeling.models import Project, User
-from training.actions.dataset import BATCH_SIZE, refuse_leaks
 from training.actions.errors import EmptyFile, FileRefused, FileTooLarge
 from training.actions.file_rows import inspect_file, read_rows
+from training.actions.leaks import refuse_leaks
 from training.models import DatasetRow, DatasetVersion, File
 from training.models.file import files_dir
 from training.states import FilePurpose, Split
 
+_BATCH_SIZE = 500
 MAX_BYTES = 512 * 1024 * 1024
 QUOTED = {"%22": '"', "%0D": "", "%0A": "", "\r": "", "\n": ""}
 
@@ -157,9 +158,9 @@ def _share(known: File, arriving: os.PathLike[str]) -> None:
 def _add_rows(version: DatasetVersion, file: File, split: Split, *, start: int) -> None:
     rows = read_rows(file.path, file.format, split=split)
     position = start
-    while batch := list(islice(rows, BATCH_SIZE)):
+    while batch := list(islice(rows, _BATCH_SIZE)):
         if split == Split.TRAIN:
-            refuse_leaks(version.project, batch)
+            refuse_leaks(version.project, ((row.row_hash, row.kind, row.messages) for row in batch))
         DatasetRow.objects.bulk_create(
             DatasetRow(
                 version=version,

@@ -19,6 +19,7 @@ from labeling.models import User
 from training import tasks
 from training.actions import runner
 from training.actions.catalog import ensure_bundled_base_model
+from training.actions.composition import Composition
 from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows, TooFewPairs
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
@@ -26,7 +27,17 @@ from training.actions.results import write_result_file
 from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
 from training.queries import count_pairs
-from training.states import JOB_MOVES, MIN_PAIRS, PREFERENCE_METHODS, ErrorKind, JobMethod, JobState, JobTuning, Split
+from training.states import (
+    JOB_MOVES,
+    MIN_PAIRS,
+    PREFERENCE_METHODS,
+    ErrorKind,
+    JobMethod,
+    JobState,
+    JobTuning,
+    RowKind,
+    Split,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -214,8 +225,11 @@ def _write_run_directory(job: Job, known: DatasetVersion | None) -> None:
     job.run_dir.mkdir(parents=True, exist_ok=True)
     known_hashes = set(known.rows.values_list("row_hash", flat=True)) if known else set()
     rows = job.dataset_version.rows.order_by("position")
+    if not job.learns_preferences:  # the better of two answers is not yet one to be learnt
+        rows = rows.exclude(kind=RowKind.PAIR)
+    rules = Composition.from_json(job.dataset_version.composition)
     for name, split in (("train", Split.TRAIN), ("valid", Split.VALID)):
-        lines = _run_lines(rows.filter(split=split).iterator(chunk_size=500), known_hashes)
+        lines = _run_lines(rows.filter(split=split).iterator(chunk_size=500), known_hashes, rules)
         runner.write_lines(job.run_dir / f"{name}.jsonl", lines)
     replay = runner.RESOURCES_DIR / "general_prompts.jsonl"
     if replay.is_file():
@@ -223,14 +237,16 @@ def _write_run_directory(job: Job, known: DatasetVersion | None) -> None:
     _write_config(job)
 
 
-def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str]) -> Iterator[dict[str, Any]]:
+def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str], rules: Composition) -> Iterator[dict[str, Any]]:
     for row in rows:
+        weight = rules.weight(row.kind)
         yield {
             "id": row.row_hash,
             "kind": row.kind,
             "messages": row.messages,
             "rejected": row.rejected,
             "is_new": row.row_hash not in known_hashes,
+            **({} if weight == 1 else {"weight": weight}),
         }
 
 

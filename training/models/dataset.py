@@ -2,10 +2,9 @@ from typing import Any
 
 from django.db import models
 
-from labeling.models import Example, Membership, Project, User
-from labeling.states import ExampleKind
+from labeling.models import Example, Membership, PreferencePair, Project, User
 from training.models.file import File
-from training.states import Split
+from training.states import RowKind, Split
 
 
 class DatasetVersionQuerySet(models.QuerySet["DatasetVersion"]):
@@ -32,6 +31,8 @@ class DatasetVersion(models.Model):
     validation_file = models.ForeignKey(File, models.PROTECT, null=True, related_name="+")
     n_train = models.PositiveIntegerField()
     n_valid = models.PositiveIntegerField()
+    n_test = models.PositiveIntegerField(default=0)
+    composition = models.JSONField(default=dict, help_text="the rules by which rows were chosen; empty: all examples")
     note = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -50,20 +51,21 @@ class DatasetVersion(models.Model):
 
     @property
     def n_examples(self) -> int:
-        return self.n_train + self.n_valid
+        return self.n_train + self.n_valid + self.n_test
 
 
 class DatasetRow(models.Model):
-    """One frozen text. `example` says where it came from, None: from the version's file; the text does not depend on it."""
+    """One frozen text. `example` or `pair` says where it came from, neither: from the version's file; the text does not depend on it."""
 
     version = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="rows")
     position = models.PositiveIntegerField()
     split = models.CharField(max_length=6, choices=Split.choices)
-    kind = models.CharField(max_length=15, choices=ExampleKind.choices)
+    kind = models.CharField(max_length=15, choices=RowKind.choices)
     row_hash = models.CharField(max_length=64)
     messages = models.JSONField()
     rejected = models.TextField(null=True, help_text="the wrong output of a correction")
     example = models.ForeignKey(Example, models.PROTECT, null=True, related_name="dataset_rows")
+    pair = models.ForeignKey(PreferencePair, models.PROTECT, null=True, related_name="dataset_rows")
 
     class Meta:
         ordering = ["position"]

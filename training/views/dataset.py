@@ -12,13 +12,15 @@ from common.htmx import render_page
 from common.pagination import paginate
 from labeling.queries import require_member
 from labeling.states import Role
+from training.actions.composition import Composition
 from training.actions.dataset import freeze_dataset
-from training.actions.errors import LeakedProbe, NothingToFreeze
+from training.actions.errors import Leak, NothingToFreeze
 from training.forms import FreezeForm
 from training.models import DatasetVersion
 from training.queries import export_chunks, gone_rows, new_rows, previous_version, sources, unfrozen_examples
 from training.queries.lineage import mark_retracted
 from training.states import Split
+from training.views.composition import show_leak
 
 
 @require_GET
@@ -48,9 +50,11 @@ def dataset_create(request: HttpRequest, slug: str) -> HttpResponse:
         return render_page(request, template, context, fragment=fragment, status=422)
     try:
         version = freeze_dataset(project=membership.project, by=membership.user, note=form.cleaned_data["note"])
-    except (NothingToFreeze, LeakedProbe) as error:
+    except NothingToFreeze as error:
         messages.error(request, str(error))
         return redirect("training-dataset-list", slug)
+    except Leak as error:
+        return show_leak(request, membership, Composition(), error, note=form.cleaned_data["note"])
     return redirect("training-dataset-show", slug, version.number)
 
 
@@ -65,6 +69,7 @@ def dataset_show(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         "all": all_rows,
         "train": all_rows.filter(split=Split.TRAIN),
         "valid": all_rows.filter(split=Split.VALID),
+        "test": all_rows.filter(split=Split.TEST),
         "new": new,
         "gone": gone,
     }
@@ -73,6 +78,7 @@ def dataset_show(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         {"name": "all", "label": _("All"), "n": version.n_examples},
         {"name": "train", "label": _("Training"), "n": version.n_train},
         {"name": "valid", "label": _("Held out"), "n": version.n_valid},
+        *([{"name": "test", "label": _("For tests"), "n": version.n_test}] if version.n_test else []),
         {"name": "new", "label": _("New"), "n": n_new},
         {"name": "gone", "label": _("Gone"), "n": n_gone},
     ]

@@ -1,0 +1,162 @@
+"""Which of a project's texts a dataset version holds, by rules that are kept with it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from typing import Any
+
+from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, Value
+
+from common.conversations import Message, split_last
+from labeling.findings.languages import detect_language
+from labeling.models import Example, Grade, PreferencePair, Project
+from labeling.models.qualification import RUBRIC
+from training.actions.errors import BadComposition
+from training.models import DatasetRow, DatasetVersion
+from training.states import RowKind
+
+BATCH_SIZE = 2000
+MOST_WEIGHT = 20.0
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The rules. Each names what is taken; an empty one takes all.
+
+    `kinds` of rows; `tags`, any of which an example has; the days from `since` to `until` on which it was accepted; its
+    `authors` and none of `without_authors`, by key; the numbers of `instructions` that it follows; the `languages` of its
+    last answer, as codes, where that can be told; `least_score`, the mean of its author's grades on the rubric, 1 to 7.
+    `without` leaves out single rows, by their hash. `weights` says by kind how often an epoch shows a row, `replay_share` how
+    many of the rows that the newest version has already are kept, chosen by their hashes. `test_share` is held out for tests.
+    """
+
+    kinds: tuple[str, ...] = (RowKind.CORRECTION, RowKind.DEMONSTRATION)
+    tags: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+    authors: tuple[int, ...] = ()
+    without_authors: tuple[int, ...] = ()
+    instructions: tuple[int, ...] = ()
+    languages: tuple[str, ...] = ()
+    least_score: float | None = None
+    without: tuple[str, ...] = ()
+    weights: dict[str, float] = field(default_factory=dict)
+    replay_share: float = 1.0
+    test_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.kinds or not set(self.kinds) <= set(RowKind.values):
+            raise BadComposition("kinds")
+        for name in ("since", "until"):
+            if value := getattr(self, name):
+                try:
+                    date.fromisoformat(value)
+                except ValueError:
+                    raise BadComposition(name) from None
+        if self.since and self.until and self.since > self.until:
+            raise BadComposition("until")
+        if not set(self.weights) <= set(RowKind.values) or not all(0 < w <= MOST_WEIGHT for w in self.weights.values()):
+            raise BadComposition("weights")
+        if not 0 <= self.replay_share <= 1:
+            raise BadComposition("replay_share")
+        if not 0 <= self.test_share <= 0.5:
+            raise BadComposition("test_share")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the rules that differ from those of a version of all examples."""
+        plain = asdict(Composition())
+        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Composition":
+        """Raises BadComposition for what does not make sense."""
+        known = {each.name for each in fields(cls)}
+        if not set(values) <= known:
+            raise BadComposition(min(set(values) - known))
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
+
+    def weight(self, kind: str) -> float:
+        return self.weights.get(kind, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text that may be frozen: an example (`pair_pk` None) or a comparison's two answers (`example_pk` None)."""
+
+    example_pk: int | None
+    pair_pk: int | None
+    kind: str
+    messages: list[Message]
+    rejected: str | None
+    is_old: bool = False
+
+
+def chosen_examples(project: Project, rules: Composition) -> "QuerySet[Example]":
+    rows = Example.objects.filter(project=project).trainable().filter(kind__in=rules.kinds)
+    if rules.tags:
+        rows = rows.filter(pk__in=Example.tags.through.objects.filter(tag__name__in=rules.tags).values("example_id"))
+    if rules.since:
+        rows = rows.filter(accepted_at__date__gte=rules.since)
+    if rules.until:
+        rows = rows.filter(accepted_at__date__lte=rules.until)
+    if rules.authors:
+        rows = rows.filter(author__in=rules.authors)
+    if rules.without_authors:
+        rows = rows.exclude(author__in=rules.without_authors)
+    if rules.instructions:
+        rows = rows.filter(instruction_version__number__in=rules.instructions)
+    if rules.least_score is not None:
+        grades = Grade.objects.filter(submission__project=project).order_by().values("submission__author")
+        means = grades.annotate(
+            mean_grade=Avg(sum((F(name) for name in RUBRIC), start=Value(0.0)) / float(len(RUBRIC)))
+        )
+        rows = rows.filter(author__in=means.filter(mean_grade__gte=rules.least_score).values("submission__author"))
+    return rows
+
+
+def chosen_pairs(project: Project, rules: Composition) -> "QuerySet[PreferencePair]":
+    """The comparisons' pairs. They have neither tags nor one author, so rules about those leave them out."""
+    if RowKind.PAIR not in rules.kinds or rules.tags or rules.authors or rules.instructions or rules.least_score:
+        return PreferencePair.objects.none()
+    rows = PreferencePair.objects.filter(project=project, comparison__isnull=False, retracted_at__isnull=True)
+    if rules.since:
+        rows = rows.filter(comparison__created_at__date__gte=rules.since)
+    if rules.until:
+        rows = rows.filter(comparison__created_at__date__lte=rules.until)
+    return rows
+
+
+def candidates(project: Project, rules: Composition) -> Iterator[Candidate]:
+    """Yield what the rules take: corrections first, then the others, each in the order of their keys."""
+    latest = project.dataset_versions.own().order_by("-number").first() if rules.replay_share < 1 else None
+    examples = chosen_examples(project, rules)
+    for is_correction in (True, False):
+        rows = examples.filter(Q(kind=RowKind.CORRECTION) if is_correction else ~Q(kind=RowKind.CORRECTION))
+        for pk, kind, messages, rejected, is_old in _values(
+            rows, latest, "example", "kind", "messages", "correction__case__wrong_output"
+        ):
+            if _speaks(rules, messages):
+                yield Candidate(pk, None, kind, messages, rejected, is_old)
+    for pk, prompt, chosen, rejected, is_old in _values(
+        chosen_pairs(project, rules), latest, "pair", "messages", "chosen", "rejected"
+    ):
+        messages = [*prompt, {"role": "assistant", "content": chosen}]
+        if _speaks(rules, messages):
+            yield Candidate(None, pk, RowKind.PAIR, messages, rejected, is_old)
+
+
+def _values(
+    rows: "QuerySet[Any]", latest: DatasetVersion | None, source: str, *names: str
+) -> Iterator[tuple[Any, ...]]:
+    rows = rows.order_by("pk")
+    if latest is None:
+        for values in rows.values_list("pk", *names).iterator(chunk_size=BATCH_SIZE):
+            yield *values, False
+        return
+    old = Exists(DatasetRow.objects.filter(version=latest, **{source: OuterRef("pk")}))
+    yield from rows.annotate(is_old=old).values_list("pk", *names, "is_old").iterator(chunk_size=BATCH_SIZE)
+
+
+def _speaks(rules: Composition, messages: list[Message]) -> bool:
+    return not rules.languages or detect_language(split_last(messages)[1]) in rules.languages
