@@ -10,6 +10,9 @@ from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter, of_m
 from training.models import BaseModel, DatasetVersion, TunedModel
 from training.states import JobMethod, JobTuning
 
+# How a job is run, beside its hyperparameters.
+SETUP = ("recipe", "processes", "fsdp")
+
 
 class FreezeForm(forms.Form):
     """A note for a new dataset version."""
@@ -51,6 +54,30 @@ class JobForm(forms.Form):
     tuning = forms.ChoiceField(
         label=_("Weights that are trained"), choices=JobTuning.choices, initial=JobTuning.AUTO, required=False
     )
+    recipe = forms.ChoiceField(
+        label=_("Recipe"),
+        required=False,
+        choices=[
+            ("", _("auto")),
+            ("corrections", _("For corrections: careful, for few rows")),
+            ("many_rows", _("For many rows: plain and fast")),
+        ],
+        help_text=_("On “auto”, up to 500 rows are learnt with care, more of them fast."),
+    )
+    processes = forms.IntegerField(
+        label=_("Processes"),
+        required=False,
+        min_value=1,
+        max_value=64,
+        help_text=_(
+            "How many train the job together, one for each GPU. Empty: as the base model's entry says, else one."
+        ),
+    )
+    fsdp = forms.BooleanField(
+        label=_("Spread the model over the processes"),
+        required=False,
+        help_text=_("For models that do not fit into one GPU (FSDP)."),
+    )
     suffix = forms.CharField(
         label=_("Suffix"), required=False, max_length=64, help_text=_("A word of yours in the new model's name.")
     )
@@ -78,6 +105,13 @@ class JobForm(forms.Form):
     def hyperparameters(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in self.hyperparameter_names()}
 
+    def setup(self) -> dict[str, Any]:
+        """How the job is run, as `create_job` takes it."""
+        return {name: self.cleaned_data[name] for name in SETUP if self.cleaned_data[name]}
+
+    def setup_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in SETUP]
+
     def basic_fields(self) -> list[forms.BoundField]:
         return [self[each.name] for each in of_method("sft") if each.is_basic]
 
@@ -94,7 +128,8 @@ class JobForm(forms.Form):
         return any(map(_says_something, self.basic_fields())) or self.has_advanced()
 
     def has_advanced(self) -> bool:
-        return any(map(_says_something, [*self.advanced_fields(), *self.preference_fields()]))
+        fields = [*self.advanced_fields(), *self.preference_fields()]
+        return any(map(_says_something, fields)) or any(field.value() or field.errors for field in self.setup_fields())
 
 
 class PresetNameForm(forms.Form):

@@ -24,6 +24,7 @@ from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRo
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
 from training.actions.results import write_result_file
+from training.actions.setup import check_setup, trainer_setup
 from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
 from training.queries import count_pairs
@@ -56,6 +57,7 @@ def create_job(
     method: str = JobMethod.SFT,
     tuning: str = JobTuning.AUTO,
     parent: TunedModel | None = None,
+    setup: Mapping[str, Any] | None = None,
     waits_for_start: bool = False,
 ) -> Job:
     """Create a job, write its run directory and have it looked at; it is queued after that.
@@ -64,6 +66,7 @@ def create_job(
 
     `base_model` None: the catalog's default. `known_version` is what the live model was trained on: rows that are not in
     it count as new; None: all rows do. `parent` is the fine-tuned model to go on from; its base model is the job's.
+    `setup` says how it is run (`training.actions.setup`).
     Raises NoTrainingRows, TooFewPairs, BaseModelNotReady or BadHyperparameter. A disk error fails the job instead of
     raising: the job says so.
     """
@@ -88,6 +91,7 @@ def create_job(
             suffix=normalise_suffix(suffix),
             seed=seed,
             hyperparameters=check_hyperparameters(hyperparameters or {}, method=method),
+            setup=check_setup(setup or {}, tuning=tuning),
             created_by=by,
         )
         JobPreflight.objects.create(job=job, waits_for_start=waits_for_start)
@@ -253,12 +257,12 @@ def _run_lines(rows: Iterator[DatasetRow], known_hashes: set[str], rules: Compos
 def _write_config(job: Job) -> None:
     config = {
         "method": job.method,
-        "tuning": job.tuning,
         "base": str(job.base_folder),
         "seed": job.seed,
         "threads": runner.n_threads(),
         "parent_pid": runner.worker_pid(job.worker),
         "hyperparameters": _trainer_hyperparameters(job),
+        **trainer_setup(job),
     }
     runner.write_json(job.run_dir / "config.json", config)
 

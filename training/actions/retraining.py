@@ -23,6 +23,7 @@ def retrain_without_retracted(*, model: TunedModel, by: User | None) -> Job:
         suffix=former.suffix,
         hyperparameters=former.hyperparameters,
         seed=former.seed,
+        setup=former.setup,
         by=by,
         known_version=newest.job.dataset_version if newest else None,
     )

@@ -42,6 +42,7 @@ class Job(models.Model):
     tuning = models.CharField(max_length=5, choices=JobTuning.choices, default=JobTuning.AUTO)
     seed = models.PositiveIntegerField(default=0)
     hyperparameters = models.JSONField(default=dict, help_text='as asked for, "auto" or a value each')
+    setup = models.JSONField(default=dict, blank=True, help_text="recipe, tuning, processes, fsdp, where asked for")
     state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.VALIDATING_FILES)
     priority = models.SmallIntegerField(default=0)
     step = models.PositiveIntegerField(default=0)

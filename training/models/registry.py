@@ -21,6 +21,9 @@ class BaseModel(models.Model):
     aliases = models.JSONField(default=list, blank=True, help_text="other names under which the API knows it")
     licence = models.CharField(max_length=60, blank=True)
     is_default = models.BooleanField(default=False)
+    setup = models.JSONField(
+        default=dict, blank=True, help_text='how its jobs are run, for example {"processes": 8, "fsdp": true}'
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

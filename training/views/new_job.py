@@ -74,6 +74,7 @@ def _initial(request: HttpRequest, project: Project) -> dict[str, Any]:
             "tuning": like.tuning,
             "parent": like.parent_id,
             **like.hyperparameters,
+            **like.setup,
         }
     pk = request.GET.get("preset", "")
     preset = Preset.objects.filter(project=project, pk=pk).first() if pk.isdecimal() else None
@@ -96,6 +97,7 @@ def _create(form: JobForm, membership: Membership) -> Job | None:
             method=values["method"],
             tuning=values["tuning"],
             parent=values["parent"],
+            setup=form.setup(),
             waits_for_start=True,
         )
     except (NothingToFreeze, LeakedProbe) as error:
