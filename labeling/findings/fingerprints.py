@@ -46,7 +46,7 @@ def sketch_pairs(pairs: frozenset[str]) -> bytes:
     if not pairs:
         return b""
     sketch = RMinHash(num_perm=_N_VALUES, seed=_SEED)
-    sketch.update(sorted(pairs))
+    sketch.update(list(pairs))
     return struct.pack(_LAYOUT, *sketch.digest())
 
 

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from typing import Any
 
-from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, Value
+import orjson
+from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast
 
 from common.conversations import Message, split_last
 from labeling.findings.languages import detect_language
@@ -80,7 +82,7 @@ class Composition:
         return self.weights.get(kind, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """A text that may be frozen: an example (`pair_pk` None) or a comparison's two answers (`example_pk` None)."""
 
@@ -134,20 +136,26 @@ def candidates(project: Project, rules: Composition) -> Iterator[Candidate]:
     for is_correction in (True, False):
         rows = examples.filter(Q(kind=RowKind.CORRECTION) if is_correction else ~Q(kind=RowKind.CORRECTION))
         for pk, kind, messages, rejected, is_old in _values(
-            rows, latest, "example", "kind", "messages", "correction__case__wrong_output"
+            rows, latest, "example", "kind", text_of("messages"), "correction__case__wrong_output"
         ):
+            messages = orjson.loads(messages)
             if _speaks(rules, messages):
                 yield Candidate(pk, None, kind, messages, rejected, is_old)
     for pk, prompt, chosen, rejected, is_old in _values(
-        chosen_pairs(project, rules), latest, "pair", "messages", "chosen", "rejected"
+        chosen_pairs(project, rules), latest, "pair", text_of("messages"), "chosen", "rejected"
     ):
-        messages = [*prompt, {"role": "assistant", "content": chosen}]
+        messages = [*orjson.loads(prompt), {"role": "assistant", "content": chosen}]
         if _speaks(rules, messages):
             yield Candidate(None, pk, RowKind.PAIR, messages, rejected, is_old)
 
 
+def text_of(name: str) -> Cast:
+    """A JSON column as its text, which orjson reads in a fraction of the time that the field takes."""
+    return Cast(name, TextField())
+
+
 def _values(
-    rows: "QuerySet[Any]", latest: DatasetVersion | None, source: str, *names: str
+    rows: "QuerySet[Any]", latest: DatasetVersion | None, source: str, *names: str | Cast
 ) -> Iterator[tuple[Any, ...]]:
     rows = rows.order_by("pk")
     if latest is None:

@@ -20,7 +20,7 @@ from django.db.models import Max
 from common.conversations import Message, canonical_json
 from common.states import record
 from labeling.models import Example, PreferencePair, Project, User
-from training.actions.composition import BATCH_SIZE, Candidate, Composition, candidates
+from training.actions.composition import BATCH_SIZE, Candidate, Composition, candidates, text_of
 from training.actions.errors import NothingToFreeze
 from training.actions.leaks import LeakGuard
 from training.actions.splits import Splitter, opening
@@ -182,15 +182,15 @@ def _read_again(chosen: _Chosen) -> Iterator[Candidate]:
 
 
 def _examples(pks: list[int]) -> Iterator[Candidate]:
-    names = ("pk", "kind", "messages", "correction__case__wrong_output")
+    names = ("pk", "kind", text_of("messages"), "correction__case__wrong_output")
     for pk, kind, messages, rejected in Example.objects.filter(pk__in=pks).values_list(*names) if pks else ():
-        yield Candidate(pk, None, kind, messages, rejected)
+        yield Candidate(pk, None, kind, orjson.loads(messages), rejected)
 
 
 def _pairs(pks: list[int]) -> Iterator[Candidate]:
-    names = ("pk", "messages", "chosen", "rejected")
+    names = ("pk", text_of("messages"), "chosen", "rejected")
     for pk, prompt, chosen, rejected in PreferencePair.objects.filter(pk__in=pks).values_list(*names) if pks else ():
-        yield Candidate(None, pk, "pair", [*prompt, {"role": "assistant", "content": chosen}], rejected)
+        yield Candidate(None, pk, "pair", [*orjson.loads(prompt), {"role": "assistant", "content": chosen}], rejected)
 
 
 def _dump(messages: Sequence[Message]) -> str:

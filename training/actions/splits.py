@@ -83,7 +83,8 @@ class Neighbours:
 
 
 def _bands(sketch: bytes) -> list[int]:
-    return [hash((number, sketch[number * _WIDTH : (number + 1) * _WIDTH])) for number in range(N_BANDS)]
+    # values of different bands are of different hash functions, so that a band needs not be told by its number
+    return [hash(sketch[start : start + _WIDTH]) for start in range(0, _WIDTH * N_BANDS, _WIDTH)]
 
 
 class Splitter:
