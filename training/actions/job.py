@@ -348,6 +348,8 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
         runner.remove_checkpoints(job.run_dir)
     elif runner.was_stopped(child, n_attempts=job.n_attempts):
         change_state(job, JobState.QUEUED, reason="stopped")
+        if not runner.SHUTDOWN.is_set():
+            nudge(job)
     else:
         kind, message = runner.sort_error(child=child, result=result)
         change_state(job, JobState.FAILED, result=result, error_kind=kind, error=message, finished_at=now)

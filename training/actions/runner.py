@@ -25,7 +25,7 @@ POLL_S = 0.25
 HEARTBEAT_S = 5.0
 SILENCE = timedelta(seconds=60)
 GRACE_S = 3.0
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 8
 EXIT_STOPPED = 143
 PID_FILE = "child.pid"
 LOG_FILE = "output.log"
@@ -184,10 +184,10 @@ def stop_leftover(run_dir: Path) -> None:
 
 
 def was_stopped(child: Child, *, n_attempts: int) -> bool:
-    """Whether the run is to go on later: its worker leaves, or somebody else ended it, which is borne a few times."""
+    """Whether the run is to go on later: its worker leaves, or something else ended or killed it, which is borne a few times."""
     if SHUTDOWN.is_set():
         return True
-    return child.exit_code in (EXIT_STOPPED, -signal.SIGTERM) and n_attempts < MAX_ATTEMPTS
+    return child.exit_code in (EXIT_STOPPED, -signal.SIGTERM, -signal.SIGKILL) and n_attempts < MAX_ATTEMPTS
 
 
 def sort_error(*, child: Child, result: dict[str, Any]) -> tuple[str, str]:
