@@ -274,6 +274,8 @@ api-case-merge POST:reviewer case
 api-case-unmerge POST:reviewer case
 api-case-assign POST:reviewer case
 api-case-severity POST:reviewer case
+api-presets GET:admin POST:admin
+api-preset GET:admin PATCH:admin DELETE:admin preset
 api-examples GET:reviewer
 api-example-retract POST:admin example
 api-comparison-next POST:contractor
@@ -296,4 +298,5 @@ BODY = {
     "choice": "same",
     "wrong_output": "Nobody.",
     "based_on": 0,
+    "name": "Another preset",
 }

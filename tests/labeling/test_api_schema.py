@@ -31,6 +31,7 @@ from tests.factories import (
     SubmissionFactory,
     TaskFactory,
 )
+from training.models import Preset
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 
@@ -63,6 +64,7 @@ def keys_in_addresses(project, bob) -> dict[str, int]:
         "cases": CaseFactory(project=project).pk,
         "examples": ExampleFactory(project=project).pk,
         "comparisons": ComparisonFactory(project=project).pk,
+        "presets": Preset.objects.create(project=project, name="Bold").pk,
     }
 
 

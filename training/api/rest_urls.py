@@ -3,8 +3,9 @@
 from django.urls import path
 
 from labeling.api.endpoint import address
-from training.api import export
+from training.api import export, preset
 
+_PRESETS = "p/<slug:slug>/presets/"
 _DATASET = "p/<slug:slug>/datasets/<int:number>/"
 
 urlpatterns = [
@@ -13,5 +14,11 @@ urlpatterns = [
         f"{_DATASET}export/",
         address(GET=export.dataset_export_file, POST=export.dataset_export_make),
         name="api-dataset-export",
+    ),
+    path(_PRESETS, address(GET=preset.preset_list, POST=preset.preset_save), name="api-presets"),
+    path(
+        f"{_PRESETS}<int:pk>/",
+        address(GET=preset.preset_show, PATCH=preset.preset_rename, DELETE=preset.preset_delete),
+        name="api-preset",
     ),
 ]
