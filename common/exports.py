@@ -1,9 +1,8 @@
 """Files of rows that are sent while they are read."""
 
-import csv
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,14 @@ from django.http import StreamingHttpResponse
 
 BATCH = 500
 BLOCK_BYTES = 256 * 1024
+_NEEDS_QUOTES = re.compile(r'[",\r\n]').search
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_chunks(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Write rows as CSV, some hundred to a piece. A text that a spreadsheet would take for a formula gets an apostrophe."""
     yield "\ufeff"  # without it, spreadsheets read UTF-8 as something else
-    yield from _batched(_csv_line(row) for row in _with_head(head, rows))
+    yield from _batched(csv_text([[harmless(cell) for cell in row]]) for row in _with_head(head, rows))
 
 
 def json_chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -61,10 +61,14 @@ def _with_head(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[S
     yield from rows
 
 
-def _csv_line(row: Sequence[Any]) -> str:
-    line = StringIO()
-    csv.writer(line).writerow([harmless(cell) for cell in row])
-    return line.getvalue()
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return lines of CSV, as the csv module writes them and several times as fast: it looks at each character in turn."""
+    return "".join([",".join(map(_cell, row)) + "\r\n" for row in rows])
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES(text) else text
 
 
 def harmless(cell: Any) -> Any:

@@ -1,17 +1,16 @@
 """Tables of a project's work as CSV, for people, and as JSONL, for programs. Both come in chunks of text."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from common.conversations import Message
+from common.exports import csv_text, harmless
 from labeling.models import Project
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 CHUNK = 2000
 FIELDS = ("id", "task_id", "author", "state", "revision", "instructions", "submitted_at")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_submissions(*, project: Project, kind: str) -> Iterator[str]:
@@ -41,10 +40,11 @@ def _json_lines(chunk: list[tuple[Any, ...]]) -> str:
 
 def _csv_lines(chunk: list[tuple[Any, ...]]) -> str:
     """Prompt and response are the last two turns; a cell that a spreadsheet would compute begins with an apostrophe."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    for *values, submitted_at, messages in chunk:
-        texts = [turn["content"] for turn in messages[-2:]]
-        cells = [f"'{text}" if text.startswith(FORMULA) else text for text in texts]
-        writer.writerow([*values, submitted_at.isoformat(), *cells, json.dumps(messages, ensure_ascii=False)])
-    return file.getvalue()
+    return csv_text(
+        (*values, submitted_at.isoformat(), *_last_texts(messages), json.dumps(messages, ensure_ascii=False))
+        for *values, submitted_at, messages in chunk
+    )
+
+
+def _last_texts(messages: list[Message]) -> list[str]:
+    return [harmless(turn["content"]) for turn in messages[-2:]]

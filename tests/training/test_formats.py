@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.conversations import ConversationError, canonical_json, clean
+from common.exports import csv_text
 from training.formats import FORMATS, BadValue, Row, carry, find_format, recognise, tables
 from training.queries.exporting import Shape, find_losses
 
@@ -195,3 +196,10 @@ def test_what_is_wrong_is_named_by_its_field(key, value, field) -> None:
     with pytest.raises(BadValue) as caught:
         find_format(key).read(value)
     assert caught.value.field == field
+
+
+@given(st.lists(st.lists(texts | st.none() | st.integers(), min_size=2, max_size=4), max_size=5))
+def test_csv_is_written_as_the_csv_module_writes_it(rows) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows(rows)
+    assert csv_text(rows) == file.getvalue()

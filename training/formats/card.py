@@ -10,7 +10,7 @@ from training.models import DatasetVersion
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGEST = "n>1M"
-KINDS = {"demonstration": "Demonstrations", "correction": "Corrections", "preference": "Preferences"}
+KINDS = {"demonstration": "Demonstrations", "correction": "Corrections", "pair": "Compared pairs"}
 
 
 def write_card(version: DatasetVersion, *, split: str = "", licence: str = "unknown") -> str:

@@ -1,14 +1,12 @@
 """Tables: CSV here, Parquet and a folder of it with the same columns by `python -m ml tables`."""
 
-import csv
 import json
-from io import StringIO
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from common.conversations import canonical_json
-from common.exports import harmless
+from common.exports import csv_text, harmless
 from training.formats.row import BadValue, Row, read_row, text_of
 
 COLUMNS = ("split", "kind", "prompt", "response", "messages", "rejected")
@@ -25,8 +23,7 @@ def csv_head() -> str:
 
 def csv_lines(rows: list[Row]) -> str:
     """Prompt and response are for people: a text that a spreadsheet would compute gets an apostrophe. The rest is exact."""
-    file = StringIO()
-    csv.writer(file).writerows(
+    return csv_text(
         (
             row.split,
             row.kind,
@@ -37,7 +34,6 @@ def csv_lines(rows: list[Row]) -> str:
         )
         for row in rows
     )
-    return file.getvalue()
 
 
 def detects(value: dict[str, Any]) -> bool:
