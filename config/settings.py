@@ -218,7 +218,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
     "sweep-training": {"task": "training.tasks.sweep", "schedule": 15.0},
-    "sweep-exports": {"task": "training.tasks.sweep_exports", "schedule": 60.0},
+    "sweep-files": {"task": "training.tasks.sweep_files", "schedule": 60.0},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
@@ -231,6 +231,9 @@ MODELS_DIR = VAR_DIR / "models"
 RUNS_DIR = VAR_DIR / "runs"
 ML_COMMAND = [sys.executable, "-m", "ml"]
 ML_THREADS = env.read_int("EMEND_ML_THREADS", 0)  # 0: one a core
+# A Hub that datasets are pushed to; without a token nothing is offered.
+HUB_TOKEN = env.read_text("EMEND_HUB_TOKEN", "")
+HUB_URL = env.read_text("EMEND_HUB_URL", "https://huggingface.co")
 ENGINE_URL = env.read_text("EMEND_ENGINE_URL", "http://127.0.0.1:8101")
 ENGINE_TOKEN_FILE = VAR_DIR / "engine_token"
 

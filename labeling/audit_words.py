@@ -19,6 +19,7 @@ THINGS: Words = {
     "API key": _("API key"),
     "assignee": _("assignee"),
     "cycle": _("cycle"),
+    "dataset pushed": _("dataset pushed to the Hub"),
     "dataset version": _("dataset version"),
     "disagreement": _("disagreement"),
     "escalated": _("escalated"),

@@ -8,6 +8,7 @@ USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base mode
        python -m ml sft RUN_DIR         fine-tunes
        python -m ml dpo RUN_DIR         learns from pairs of a better and a worse answer
        python -m ml evaluate RUN_DIR    measures one model
+       python -m ml push FOLDER REPO    uploads a dataset to a Hub
        python -m ml tables ACTION PATH  writes or reads Parquet
        python -m ml serve --root DIR    answers requests (--help for more)"""
 
@@ -30,6 +31,8 @@ def main(argv: list[str]) -> int:
         from ml.dpo import main as run
     elif command == "evaluate":
         from ml.evaluate import main as run
+    elif command == "push":
+        from ml.hub import main as run
     elif command == "tables":
         from ml.tables import main as run
     elif command == "serve":

@@ -17,6 +17,7 @@ class TrainingError(Exception):
     │   ├── FileTooLarge
     │   └── BadLine          the first line at fault (`number`, `name` of the field in it)
     ├── ExportFailed         a file of a dataset version that could not be made
+    │   └── PushFailed           or not be pushed to the Hub
     ├── ModelInUse           a model that cannot be deleted now
     ├── JobRefused           a job that cannot be created (`field` names the input at fault)
     │   ├── NoTrainingRows
@@ -69,6 +70,10 @@ class FileRefused(TrainingError):
 
 class ExportFailed(TrainingError):
     message = _("The file could not be made.")
+
+
+class PushFailed(ExportFailed):
+    message = _("The dataset could not be pushed.")
 
 
 class EmptyFile(FileRefused):

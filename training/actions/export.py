@@ -146,12 +146,18 @@ def _write_zip(path: Path, version: DatasetVersion, split: str, on_rows: OnRows)
 
 
 def write_folder(
-    *, folder: Path, version: DatasetVersion, split: str = "", on_rows: OnRows = lambda n_done: None
+    *,
+    folder: Path,
+    version: DatasetVersion,
+    split: str = "",
+    licence: str = "",
+    on_rows: OnRows = lambda n_done: None,
 ) -> None:
     """Write what the Hub and `datasets.load_dataset` read: a card and a Parquet file for each split."""
     (folder / "data").mkdir(parents=True)
     _run_tables("split", folder / "data", version, split, on_rows)
-    (folder / "README.md").write_text(write_card(version, split=split), encoding="utf-8")
+    card = write_card(version, split=split, licence=licence or "unknown")
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _run_tables(action: str, path: Path, version: DatasetVersion, split: str, on_rows: OnRows) -> None:
