@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("datasets", "labeling", "duplicates", "search", "engine", "training")
+NAMES = ("datasets", "formats", "labeling", "duplicates", "search", "engine", "training")
 
 
 def main() -> None:

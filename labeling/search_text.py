@@ -7,7 +7,8 @@ characters (面包店 as 面包 包店 店), so that a word of two characters is
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django.db import models
@@ -20,6 +21,7 @@ _UNSPACED = (
 _WORD = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff" + _UNSPACED + "]+")  # letters and digits with the marks on them
 _PIECE = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 _STARTS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 MAX_WORD = 60
 MAX_LENGTH = 400_000  # so many characters of different words: what comes after is not searched
 
@@ -41,6 +43,14 @@ def words_of(text: str) -> Iterator[str]:
             yield piece[:MAX_WORD]
 
 
+def _fast_words_of(text: str) -> Iterable[str]:
+    """Return what `words_of` yields, several times as fast for a text of ASCII."""
+    if not text.isascii():
+        return words_of(text)
+    words = _ASCII_WORD.findall(text.lower())
+    return words if len(text) <= MAX_WORD or len(max(words, key=len, default="")) <= MAX_WORD else words_of(text)
+
+
 def wanted_words(query: str) -> list[str]:
     """Return the beginnings of words that a row has to have to answer a query."""
     wanted: list[str] = []
@@ -58,7 +68,7 @@ def searchable(*values: Any) -> str:
         value if isinstance(value, str) else "\n".join(turn["content"] for turn in value or [] if turn.get("content"))
         for value in values
     )
-    words = " ".join(dict.fromkeys(word for text in texts for word in words_of(text)))
+    words = " ".join(dict.fromkeys(chain.from_iterable(map(_fast_words_of, texts))))
     return f" {words[:MAX_LENGTH]} " if words else ""
 
 

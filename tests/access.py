@@ -140,6 +140,9 @@ training-dataset-create admin
 training-dataset-compose admin
 training-dataset-show admin dataset
 training-dataset-download admin dataset
+training-example-import-list admin
+training-example-import-show admin example_import
+training-example-import-change admin example_import
 training-export-list admin dataset
 training-export-file admin dataset
 training-job-list admin

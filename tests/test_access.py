@@ -25,6 +25,7 @@ from labeling.models import (
     BulkAction,
     CaseReason,
     Draft,
+    ExampleImport,
     GoldTask,
     Membership,
     Project,
@@ -135,6 +136,9 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     return {
         "bulk": BulkAction.objects.create(project=project, kind="cases", what="severity", by=rita).pk,
         "bulk_kind": "cases" if name == "kitchen" else "another",
+        "example_import": ExampleImport.objects.create(
+            project=project, name="a.jsonl", file_key=uuid4(), size_bytes=1
+        ).pk,
         "import": PromptImport.objects.create(project=project, name="a.csv", file_key=uuid4(), size_bytes=1).pk,
         "webhook": hook.pk,
         "delivery": send_test(webhook=hook).pk,

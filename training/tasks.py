@@ -38,12 +38,22 @@ def make_export(export_pk: int) -> None:
     make(export_pk=export_pk)
 
 
+@shared_task(time_limit=3600)
+def work_on_examples(import_pk: int) -> None:
+    """Read, import or take back a file of conversations, from where it stands."""
+    from training.actions.example_import_run import work_on
+
+    work_on(import_pk=import_pk)
+
+
 @shared_task(time_limit=60)
-def sweep_exports() -> None:
-    """Take up files of dataset versions that a dead worker left behind."""
+def sweep_files() -> None:
+    """Take up files of dataset versions, and imports of examples, that a dead worker left behind."""
+    from training.actions.example_import import resume_imports
     from training.actions.export import recover_exports
 
     recover_exports()
+    resume_imports()
 
 
 @shared_task(time_limit=60)

@@ -48,6 +48,7 @@ TONES = {
     "ready": "wait",
     "checking": "busy",
     "importing": "busy",
+    "making": "busy",
     "undoing": "busy",
     "returned": "wait",
     "paused": "wait",

@@ -2,25 +2,19 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from common.states import move
 from labeling.actions.errors import FileRefused
+from labeling.actions.import_work import abandoned, store_chunks
 from labeling.actions.prompt_files import ENCODINGS
 from labeling.models import Project, PromptImport, User
-from labeling.states import PROMPT_IMPORT_AT_WORK, PROMPT_IMPORT_MOVES, PromptImportState
+from labeling.states import PROMPT_IMPORT_MOVES, PromptImportState
 from labeling.tasks import work_on_import
-
-MAX_BYTES = 200 * 1024 * 1024
-SILENT_S = 30  # a worker that has not been seen for so long is gone
 
 
 def upload_prompts(
@@ -36,16 +30,8 @@ def upload_prompts(
         tags=tags or [],
         created_by=by,
     )
-    row.path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with row.path.open("xb") as file:
-            for chunk in chunks:
-                row.size_bytes += len(chunk)
-                if row.size_bytes > MAX_BYTES:
-                    raise FileRefused(_("The file is larger than %(n)d MB. Split it.") % {"n": MAX_BYTES // 1024**2})
-                file.write(chunk)
-        if not row.size_bytes:
-            raise FileRefused(_("The file is empty."))
+        store_chunks(row, chunks)
         with transaction.atomic():
             row.save()
             _nudge(row)
@@ -80,8 +66,7 @@ def undo_import(*, prompt_import: PromptImport, by: User) -> None:
 
 def resume_imports() -> int:
     """Nudge the imports that no worker is at; return how many."""
-    silent = Q(seen_at__isnull=True) | Q(seen_at__lt=timezone.now() - timedelta(seconds=SILENT_S))
-    keys = list(PromptImport.objects.filter(silent, state__in=PROMPT_IMPORT_AT_WORK).values_list("pk", flat=True))
+    keys = list(abandoned(PromptImport.objects.all()).values_list("pk", flat=True))
     for key in keys:
         work_on_import.delay(key)
     return len(keys)

@@ -2,21 +2,22 @@
 behind the last batch that was committed."""
 
 import logging
-from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone, translation
+from django.db.models import Exists, OuterRef
+from django.utils import translation
 from django.utils.translation import gettext as _
 
+from common.bulk import insert_many
 from common.states import StateError, move
+from labeling.actions.import_work import LostWork, fail, seen, take_up
 from labeling.actions.prompt_files import Line, Prompt, PromptFile, UnreadableFile
-from labeling.actions.prompt_import import SILENT_S
 from labeling.actions.task import n_people_for
 from labeling.models import Draft, GoldTask, PromptImport, Skip, Submission, Tag, Task
-from labeling.states import PROMPT_IMPORT_AT_WORK, PROMPT_IMPORT_MOVES, PromptImportState, TaskKind, TaskState
+from labeling.search_text import searchable
+from labeling.states import PROMPT_IMPORT_MOVES, PromptImportState, TaskKind, TaskState
 
 BATCH = 2000
 N_SHOWN = 8
@@ -25,15 +26,9 @@ MAX_SHOWN = 2000  # characters of a turn in the preview
 logger = logging.getLogger(__name__)
 
 
-class LostWork(Exception):
-    """Somebody cancelled the import, or another worker is at it."""
-
-
 def work_on(*, import_pk: int) -> None:
     """Bring an import to its next rest: ready, done, undone or failed. Does nothing while another worker is at it."""
-    silent = Q(seen_at__isnull=True) | Q(seen_at__lt=timezone.now() - timedelta(seconds=SILENT_S))
-    rows = PromptImport.objects.filter(silent, pk=import_pk, state__in=PROMPT_IMPORT_AT_WORK)
-    if not rows.update(seen_at=timezone.now()):
+    if not take_up(PromptImport.objects.all(), import_pk):
         return
     row = PromptImport.objects.select_related("project", "created_by").get(pk=import_pk)
     try:
@@ -65,7 +60,7 @@ def _check(row: PromptImport) -> None:
                 elif len(preview) < N_SHOWN:
                     preview.append(_shown(line.number, line.prompt))
                 if n_rows % BATCH == 0:
-                    _seen(row, read_bytes=line.read_bytes, n_rows=n_rows, n_bad=n_bad)
+                    seen(row, read_bytes=line.read_bytes, n_rows=n_rows, n_bad=n_bad)
             facts: dict[str, Any] = {"format": file.format, "columns": file.names, "unknown_columns": file.unknown}
         if not n_rows:
             raise UnreadableFile(_("The file has a first line with the names of its columns and nothing below it."))
@@ -74,10 +69,10 @@ def _check(row: PromptImport) -> None:
                 "No row of the file can be used. The first ones and what is wrong with them are below."
             )
     except UnreadableFile as error:
-        _fail(row, str(error), needs_encoding=error.needs_encoding)
+        fail(row, str(error), needs_encoding=error.needs_encoding)
         return
     except OSError:
-        _fail(row, _("The file is not on the server any more. Upload it again."))
+        fail(row, _("The file is not on the server any more. Upload it again."))
         return
     facts |= {"preview": preview, "bad_lines": bad, "n_rows": n_rows, "n_bad": n_bad, "read_bytes": row.size_bytes}
     after = PromptImportState.FAILED if facts.get("problem") else PromptImportState.READY
@@ -94,7 +89,7 @@ def _import(row: PromptImport) -> None:
                 _add(row, batch, tags)
     except (UnreadableFile, OSError) as error:
         problem = str(error) if isinstance(error, UnreadableFile) else _("The file is not on the server any more.")
-        _fail(row, problem)
+        fail(row, problem)
         return
     with transaction.atomic():
         reason = f"{row.n_added} added, {row.n_duplicates} there already, {row.n_bad} bad"
@@ -110,26 +105,27 @@ def _add(row: PromptImport, batch: list[Line], tags: "_Tags") -> None:
     own = Task.objects.filter(project_id=row.project_id, kind=TaskKind.ANSWER, prompt_hash__in=wanted)
     with transaction.atomic():
         known = set(own.values_list("prompt_hash", flat=True))
-        Task.objects.bulk_create(
+        insert_many(
+            Task,
+            ("messages", "prompt_hash", "n_people", "position", "search_text"),
             (
-                Task(
-                    project=row.project,
-                    messages=prompt.messages,
-                    prompt_hash=prompt_hash,
-                    n_people=prompt.n_people or n_people_for(row.project, prompt_hash),
-                    position=prompt.position,
-                    prompt_import=row,
-                    created_by=row.created_by,
+                (
+                    prompt.messages,
+                    prompt_hash,
+                    prompt.n_people or n_people_for(row.project, prompt_hash),
+                    prompt.position,
+                    searchable(prompt.messages),
                 )
                 for prompt_hash, prompt in wanted.items()
                 if prompt_hash not in known
             ),
-            batch_size=500,
-            ignore_conflicts=True,
+            project_id=row.project_id,
+            prompt_import_id=row.pk,
+            created_by_id=row.created_by_id,
         )
         added = dict(own.exclude(prompt_hash__in=known).filter(prompt_import=row).values_list("prompt_hash", "pk"))
         tags.give({pk: wanted[prompt_hash].tags for prompt_hash, pk in added.items()})
-        _seen(
+        seen(
             row,
             n_handled=row.n_handled + len(batch),
             n_added=row.n_added + len(added),
@@ -169,24 +165,10 @@ def _undo(row: PromptImport) -> None:
         with transaction.atomic():
             rows = Task.objects.filter(pk__in=keys, state=TaskState.OPEN)
             rows.delete()
-            _seen(row)
+            seen(row)
     n_kept = row.tasks.count()
     reason = f"{n_kept} tasks kept" if n_kept else ""
     move(row, PromptImportState.UNDONE, moves=PROMPT_IMPORT_MOVES, by=None, reason=reason, n_kept=n_kept, seen_at=None)
-
-
-def _seen(row: PromptImport, **fields: Any) -> None:
-    """Note how far the work is and that somebody is at it. Raises LostWork when it is not this worker's any more."""
-    rows = PromptImport.objects.filter(pk=row.pk, state=row.state, n_handled=row.n_handled)
-    if not rows.update(seen_at=timezone.now(), **fields):
-        raise LostWork
-    for name, value in fields.items():
-        setattr(row, name, value)
-
-
-def _fail(row: PromptImport, problem: str, *, needs_encoding: bool = False) -> None:
-    fields: dict[str, Any] = {"problem": problem, "needs_encoding": needs_encoding, "seen_at": None}
-    move(row, PromptImportState.FAILED, moves=PROMPT_IMPORT_MOVES, by=None, reason=problem, **fields)
 
 
 def _shown(number: int, prompt: Prompt) -> dict[str, Any]:

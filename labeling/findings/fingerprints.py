@@ -7,6 +7,7 @@ Massive Datasets, section 3.4).
 """
 
 import hashlib
+import re
 import struct
 import unicodedata
 from itertools import pairwise
@@ -19,11 +20,14 @@ N_BANDS, N_ROWS = 12, 4
 _N_VALUES = N_BANDS * N_ROWS
 _LAYOUT = f"<{_N_VALUES}I"
 _SEED = 1
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
 _WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]|[^\W_]+")
 
 
 def split_words(text: str) -> list[str]:
     """Return the words in folded form: width variants and letter case make no difference, neither does punctuation."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -32,7 +36,7 @@ def pair_words(text: str) -> frozenset[str]:
     words = split_words(text)
     if len(words) == 1:
         return frozenset(words)
-    return frozenset(f"{one} {other}" for one, other in pairwise(words))
+    return frozenset(map(" ".join, pairwise(words)))
 
 
 def overlap(one: frozenset[str], other: frozenset[str]) -> float:

@@ -4,7 +4,7 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from labeling.actions.prompt_import import MAX_BYTES
+from labeling.actions.import_work import MAX_BYTES
 from labeling.models import Tag
 
 

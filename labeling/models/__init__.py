@@ -19,7 +19,7 @@ from labeling.models.fingerprint import Fingerprint, FingerprintBand
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
 from labeling.models.pay import ActiveTime, Rate
 from labeling.models.people import Invitation, Membership, Project, User
-from labeling.models.prompt_import import PromptImport
+from labeling.models.prompt_import import ExampleImport, PromptImport
 from labeling.models.qualification import GoldCopy, GoldTask, Grade
 from labeling.models.retraction import Retraction
 from labeling.models.review import Comment, ReviewDraft
@@ -44,6 +44,7 @@ __all__ = [
     "Correction",
     "Draft",
     "Example",
+    "ExampleImport",
     "Fingerprint",
     "FingerprintBand",
     "GoldCopy",

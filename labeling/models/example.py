@@ -4,11 +4,16 @@ from django.db.models import Q
 from labeling.models.case import Correction
 from labeling.models.instructions import InstructionVersion
 from labeling.models.people import Project, User
+from labeling.models.prompt_import import ExampleImport
 from labeling.models.retraction import Retraction
 from labeling.models.tag import Tag
 from labeling.models.work import Submission
 from labeling.search_text import SearchTextField
 from labeling.states import ExampleKind
+
+
+def _only(origin: str) -> Q:
+    return Q(**{f"{name}__isnull": name != origin for name in ("submission", "correction", "example_import")})
 
 
 class ExampleQuerySet(models.QuerySet["Example"]):
@@ -30,6 +35,11 @@ class Example(models.Model):
     prompt_hash = models.CharField(max_length=64, db_index=True)
     submission = models.OneToOneField(Submission, models.PROTECT, null=True, related_name="example")
     correction = models.OneToOneField(Correction, models.PROTECT, null=True, related_name="example")
+    example_import = models.ForeignKey(ExampleImport, models.PROTECT, null=True, related_name="examples")
+    import_place = models.CharField(max_length=200, blank=True, help_text="the line, and in an archive the file")
+    rejected = models.TextField(
+        null=True, help_text="the worse answer of an imported pair; a correction's is its case's"
+    )
     author = models.ForeignKey(User, models.PROTECT, null=True, related_name="examples")
     accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     instruction_version = models.ForeignKey(InstructionVersion, models.PROTECT, null=True, related_name="examples")
@@ -55,6 +65,7 @@ class Example(models.Model):
                 fields=["project", "content_hash"], condition=Q(retracted_at__isnull=True), name="example_once"
             ),
             models.CheckConstraint(
-                condition=Q(submission__isnull=False) ^ Q(correction__isnull=False), name="example_has_one_origin"
+                condition=_only("submission") | _only("correction") | _only("example_import"),
+                name="example_has_one_origin",
             ),
         ]

@@ -42,7 +42,9 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
         rows = rows.filter(instruction_version__number=int(version))
     form = SearchForm(request.GET, project=membership.project, kind="examples", without=("state", "version"))
     rows = narrow(rows, "examples", form.criteria())
-    rows = rows.select_related("author", "accepted_by", "instruction_version", "correction").prefetch_related("tags")
+    rows = rows.select_related(
+        "author", "accepted_by", "instruction_version", "correction", "example_import"
+    ).prefetch_related("tags")
     tabs = [
         {"name": "", "label": _("All"), "n": counts["demonstration"] + counts["correction"]},
         {"name": "demonstration", "label": _("Demonstrations"), "n": counts["demonstration"]},
@@ -69,7 +71,7 @@ def example_list(request: HttpRequest, slug: str) -> HttpResponse:
 def example_retract(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Ask for the reason and say what will be lost, then take the example out."""
     membership = require_member(request, slug, Role.ADMIN)
-    rows = Example.objects.filter(project=membership.project).select_related("correction", "author")
+    rows = Example.objects.filter(project=membership.project).select_related("correction", "author", "example_import")
     example = get_object_or_404(rows, pk=pk)
     form = RetractForm(request.POST if request.method == "POST" else None)
     if request.method == "GET" or not form.is_valid():

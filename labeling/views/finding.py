@@ -80,6 +80,8 @@ def _similar(values: Mapping[str, Any], membership: Membership) -> dict[str, Any
         return None
     if example.correction is not None:
         address = reverse("labeling-case-show", args=[project.slug, example.correction.case_id])
-    else:
+    elif example.submission_id is not None:
         address = reverse("labeling-review-submission", args=[project.slug, example.submission_id])
+    else:
+        address = reverse("labeling-example-list", args=[project.slug])
     return {"url": address, "messages": example.messages, "percent": values["percent"]}

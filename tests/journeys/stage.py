@@ -33,6 +33,7 @@ from labeling.models import (
     ActiveTime,
     Case,
     Example,
+    ExampleImport,
     GoldCopy,
     Membership,
     Project,
@@ -159,6 +160,24 @@ def _writing(project: Project, people: dict[str, Membership]) -> dict[str, Any]:
         GoldCopy.objects.create(gold=gold.gold_mark, membership=people[name], task=copy)
         copies.append(_hand_in(copy, people[name], "Guide dogs are welcome, other dogs please wait outside."))
     bulk = run_bulk(project=project, kind="tasks", what="tag", value="desk", rows=[aside, task], by=admin)
+    examples = ExampleImport.objects.create(
+        project=project,
+        name="examples.jsonl",
+        file_key=uuid.uuid4(),
+        size_bytes=3000,
+        state="done",
+        format="jsonl",
+        columns={"formats": ["openai-chat"]},
+        n_rows=4,
+        n_bad=1,
+        n_handled=4,
+        n_added=2,
+        n_near=1,
+        bad_lines=[["3", "messages[1].content: is empty", '{"messages": [']],
+        near_lines=[["4", "2"]],
+        preview=[{"line": "1", "messages": waiting[0].messages, "rejected": "Nobody knows."}],
+        created_by=admin,
+    )
     prompts = PromptImport.objects.create(
         project=project,
         state=PromptImportState.READY,
@@ -175,6 +194,7 @@ def _writing(project: Project, people: dict[str, Membership]) -> dict[str, Any]:
     return {
         "bulk": bulk.pk,
         "import": prompts.pk,
+        "example_import": examples.pk,
         "gold": gold.gold_mark.pk,
         "gold_task": gold.pk,
         "grade": copies[0].pk,

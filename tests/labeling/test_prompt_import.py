@@ -132,7 +132,7 @@ def test_utf_16_is_recognised(upload) -> None:
 
 
 def test_empty_and_too_large_files_are_refused_at_once(upload, project, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("labeling.actions.prompt_import.MAX_BYTES", 5)
+    monkeypatch.setattr("labeling.actions.import_work.MAX_BYTES", 5)
     for content in ("", "too large"):
         with pytest.raises(FileRefused):
             upload(content)

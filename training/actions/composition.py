@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 
 from common.conversations import Message, split_last
 from labeling.findings.languages import detect_language
@@ -136,7 +136,7 @@ def candidates(project: Project, rules: Composition) -> Iterator[Candidate]:
     for is_correction in (True, False):
         rows = examples.filter(Q(kind=RowKind.CORRECTION) if is_correction else ~Q(kind=RowKind.CORRECTION))
         for pk, kind, messages, rejected, is_old in _values(
-            rows, latest, "example", "kind", text_of("messages"), "correction__case__wrong_output"
+            rows, latest, "example", "kind", text_of("messages"), worse_answer()
         ):
             messages = orjson.loads(messages)
             if _speaks(rules, messages):
@@ -154,8 +154,13 @@ def text_of(name: str) -> Cast:
     return Cast(name, TextField())
 
 
+def worse_answer() -> Coalesce:
+    """What an example's answer is better than: of an imported pair its own field, of a correction the case's wrong output."""
+    return Coalesce("rejected", "correction__case__wrong_output")
+
+
 def _values(
-    rows: "QuerySet[Any]", latest: DatasetVersion | None, source: str, *names: str | Cast
+    rows: "QuerySet[Any]", latest: DatasetVersion | None, source: str, *names: str | Cast | Coalesce
 ) -> Iterator[tuple[Any, ...]]:
     rows = rows.order_by("pk")
     if latest is None:

@@ -20,7 +20,7 @@ from django.db.models import Max
 from common.conversations import Message, canonical_json
 from common.states import record
 from labeling.models import Example, PreferencePair, Project, User
-from training.actions.composition import BATCH_SIZE, Candidate, Composition, candidates, text_of
+from training.actions.composition import BATCH_SIZE, Candidate, Composition, candidates, text_of, worse_answer
 from training.actions.errors import NothingToFreeze
 from training.actions.leaks import LeakGuard
 from training.actions.splits import Splitter, opening
@@ -182,7 +182,7 @@ def _read_again(chosen: _Chosen) -> Iterator[Candidate]:
 
 
 def _examples(pks: list[int]) -> Iterator[Candidate]:
-    names = ("pk", "kind", text_of("messages"), "correction__case__wrong_output")
+    names = ("pk", "kind", text_of("messages"), worse_answer())
     for pk, kind, messages, rejected in Example.objects.filter(pk__in=pks).values_list(*names) if pks else ():
         yield Candidate(pk, None, kind, orjson.loads(messages), rejected)
 

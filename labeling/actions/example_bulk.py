@@ -1,0 +1,226 @@
+"""Imported conversations as examples, by the thousand: duplicates are looked for and rows are written a batch at a time."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Q
+
+from common.bulk import insert_many
+from common.conversations import Message, digest
+from labeling.actions.fingerprint import FEWEST_PAIRS
+from labeling.findings.fingerprints import (
+    NEARLY_THE_SAME,
+    band_keys,
+    estimate_overlap,
+    overlap,
+    pair_words,
+    sketch_pairs,
+)
+from labeling.models import Example, ExampleImport, Fingerprint, FingerprintBand, Probe
+from labeling.search_text import searchable
+from labeling.states import ExampleKind
+
+PART = "answer"
+SOME = 10_000  # values in one query
+_DOUBT = 0.2  # three standard deviations of an estimate
+_MOST_CANDIDATES = 10
+
+Pairs = frozenset[str]
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A conversation from a file. The hash of a pair covers its rejected answer: one prompt may have several."""
+
+    place: str
+    messages: list[Message]
+    rejected: str | None = None
+    content_hash: str = ""
+    prompt_hash: str = ""
+    pairs: Pairs = frozenset()
+    sketch: bytes = b""
+    keys: list[int] = field(default_factory=list)
+
+    def hash(self) -> None:
+        self.content_hash = digest(self.messages if self.rejected is None else [self.messages, self.rejected])
+        self.prompt_hash = digest(self.messages[:-1])
+
+    def sketch_answer(self, space: str) -> None:
+        """Compute what near-duplicates are found by; a short answer has none, for many prompts may be answered so."""
+        pairs = pair_words(self.messages[-1]["content"])
+        if len(pairs) >= FEWEST_PAIRS[PART]:
+            self.pairs, self.sketch = pairs, sketch_pairs(pairs)
+            self.keys = list(dict.fromkeys(band_keys(self.sketch, space=space)))
+
+
+@dataclass
+class Outcome:
+    """What became of a batch: keys of the new examples by content, and who was left out why. `near`: (place, what it resembles)."""
+
+    added: dict[str, int] = field(default_factory=dict)
+    n_duplicates: int = 0
+    near: list[tuple[str, str]] = field(default_factory=list)
+    held_out: list[Incoming] = field(default_factory=list)
+
+
+def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> Outcome:
+    """Add a batch of clean conversations. Has to run in a transaction.
+
+    Left out: what is an example already or stood earlier in the file, what asks exactly what a held-out probe asks, and,
+    where the import says so, what is nearly the same as another example: answers and whole conversations both overlap by
+    three quarters.
+    """
+    outcome = Outcome()
+    project_pk = example_import.project_id
+    wanted: dict[str, Incoming] = {}
+    for row in rows:
+        row.hash()
+        wanted.setdefault(row.content_hash, row)
+    known = _known(Example.objects.trainable().filter(project_id=project_pk), "content_hash", wanted)
+    probes = Probe.objects.filter(test__project_id=project_pk, test__is_active=True)
+    tested = _known(probes, "prompt_hash", {row.prompt_hash for row in wanted.values()})
+    fresh = [row for key, row in wanted.items() if key not in known]
+    outcome.n_duplicates = len(rows) - len(fresh)
+    outcome.held_out = [row for row in fresh if row.prompt_hash in tested]
+    fresh = [row for row in fresh if row.prompt_hash not in tested]
+    for row in fresh:
+        row.sketch_answer(f"{project_pk}:{PART}")
+    if example_import.skips_near:
+        fresh = _without_near(fresh, outcome)
+    outcome.added = _insert(example_import, fresh)
+    _insert_fingerprints(fresh, outcome.added)
+    return outcome
+
+
+def _known(rows: Any, name: str, values: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for some in _some(list(values)):
+        found |= set(rows.filter(**{f"{name}__in": some}).values_list(name, flat=True))
+    return found
+
+
+def _some(values: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(values), SOME):
+        yield values[start : start + SOME]
+
+
+def _without_near(rows: list[Incoming], outcome: Outcome) -> list[Incoming]:
+    """Return the rows that resemble neither an example nor a row before them; the others go to `outcome.near`."""
+    stored = _near_stored(rows)
+    by_key: dict[int, list[Incoming]] = defaultdict(list)
+    kept = []
+    for row in rows:
+        other = stored.get(row.content_hash) or _near_kept(row, by_key)
+        if other:
+            outcome.near.append((row.place, other))
+            continue
+        kept.append(row)
+        for key in row.keys:
+            by_key[key].append(row)
+    return kept
+
+
+def _near_kept(row: Incoming, by_key: dict[int, list[Incoming]]) -> str:
+    candidates = {id(other): other for key in row.keys for other in by_key.get(key, ())[:_MOST_CANDIDATES]}
+    for other in list(candidates.values())[:_MOST_CANDIDATES]:
+        if overlap(row.pairs, other.pairs) >= NEARLY_THE_SAME and _is_near(row.messages, other.messages):
+            return other.place
+    return ""
+
+
+def _near_stored(rows: list[Incoming]) -> dict[str, str]:
+    """Return, by content, the key of the stored example that a row resembles, as "#12"."""
+    by_key: dict[int, list[Incoming]] = defaultdict(list)
+    for row in rows:
+        for key in row.keys:
+            by_key[key].append(row)
+    hits: dict[str, Counter[int]] = defaultdict(Counter)
+    for some in _some(list(by_key)):
+        bands = FingerprintBand.objects.filter(key__in=some)
+        for key, fingerprint_pk in bands.values_list("key", "fingerprint_id"):
+            for row in by_key[key]:
+                hits[row.content_hash][fingerprint_pk] += 1
+    if not hits:
+        return {}
+    likeliest = {key: [pk for pk, _n in found.most_common(_MOST_CANDIDATES)] for key, found in hits.items()}
+    others = _stored({pk for pks in likeliest.values() for pk in pks})
+    near: dict[str, str] = {}
+    for row in rows:
+        for pk in likeliest.get(row.content_hash, ()):
+            if pk not in others:
+                continue
+            sketch, example_pk, messages = others[pk]
+            is_likely = estimate_overlap(row.sketch, sketch) >= NEARLY_THE_SAME - _DOUBT
+            if is_likely and _is_near(row.messages[-1:], messages[-1:]) and _is_near(row.messages, messages):
+                near[row.content_hash] = f"#{example_pk}"
+                break
+    return near
+
+
+def _stored(pks: set[int]) -> dict[int, tuple[bytes, int, list[Message]]]:
+    """Return sketch, key and conversation of the examples in use that these fingerprints are of."""
+    found: dict[int, tuple[bytes, int, list[Message]]] = {}
+    for some in _some(sorted(pks)):
+        rows = Fingerprint.objects.filter(pk__in=some, part=PART)
+        for at in ("example", "submission__example"):
+            used = rows.filter(Q(**{f"{at}__isnull": False, f"{at}__retracted_at__isnull": True}))
+            for pk, sketch, example_pk, messages in used.values_list("pk", "sketch", f"{at}__pk", f"{at}__messages"):
+                found[pk] = (bytes(sketch), example_pk, messages)
+    return found
+
+
+def _is_near(one: Sequence[Message], other: Sequence[Message]) -> bool:
+    return overlap(_pairs_of(one), _pairs_of(other)) >= NEARLY_THE_SAME
+
+
+def _pairs_of(messages: Sequence[Message]) -> Pairs:
+    return pair_words("\n".join(turn["content"] for turn in messages))
+
+
+def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, int]:
+    names = ("kind", "messages", "content_hash", "prompt_hash", "import_place", "rejected", "search_text")
+    insert_many(
+        Example,
+        names,
+        (
+            (
+                str(ExampleKind.DEMONSTRATION if row.rejected is None else ExampleKind.CORRECTION),
+                row.messages,
+                row.content_hash,
+                row.prompt_hash,
+                row.place[:200],
+                row.rejected,
+                searchable(row.messages),
+            )
+            for row in rows
+        ),
+        project_id=example_import.project_id,
+        example_import_id=example_import.pk,
+        accepted_by_id=example_import.created_by_id,
+    )
+    own = Example.objects.filter(example_import=example_import)
+    added: dict[str, int] = {}
+    for some in _some([row.content_hash for row in rows]):
+        added |= dict(own.filter(content_hash__in=some).values_list("content_hash", "pk"))
+    return added
+
+
+def _insert_fingerprints(rows: list[Incoming], added: dict[str, int]) -> None:
+    sketched = {added[row.content_hash]: row for row in rows if row.keys and row.content_hash in added}
+    insert_many(Fingerprint, ("example_id", "sketch"), ((pk, row.sketch) for pk, row in sketched.items()), part=PART)
+    pairs: list[tuple[int, int]] = []
+    for some in _some(list(sketched)):
+        for pk, example_pk in Fingerprint.objects.filter(example__in=some, part=PART).values_list("pk", "example_id"):
+            pairs += [(key, pk) for key in sketched[example_pk].keys]
+    pairs.sort()
+    insert_many(FingerprintBand, ("key", "fingerprint_id"), pairs)
+
+
+def delete_examples(*, keys: Sequence[int]) -> None:
+    """Delete examples that nothing was built on, with their fingerprints and tags."""
+    fingerprints = Fingerprint.objects.filter(example__in=keys)
+    FingerprintBand.objects.filter(fingerprint__in=fingerprints.values("pk")).delete()
+    fingerprints.delete()
+    Example.objects.filter(pk__in=keys).delete()
