@@ -219,6 +219,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
     "sweep-training": {"task": "training.tasks.sweep", "schedule": 15.0},
     "sweep-files": {"task": "training.tasks.sweep_files", "schedule": 60.0},
+    "sweep-base-models": {"task": "training.tasks.sweep_base_models", "schedule": 60.0},
+    "sweep-exports": {"task": "training.tasks.sweep_exports", "schedule": 60.0},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
@@ -234,6 +236,7 @@ ML_THREADS = env.read_int("EMEND_ML_THREADS", 0)  # 0: one a core
 # A Hub that datasets are pushed to; without a token nothing is offered.
 HUB_TOKEN = env.read_text("EMEND_HUB_TOKEN", "")
 HUB_URL = env.read_text("EMEND_HUB_URL", "https://huggingface.co")
+TRAINING_MEMORY_GB = env.read_int("EMEND_TRAINING_MEMORY_GB", 0)  # of the machine that trains; 0: this one
 ENGINE_URL = env.read_text("EMEND_ENGINE_URL", "http://127.0.0.1:8101")
 ENGINE_TOKEN_FILE = VAR_DIR / "engine_token"
 

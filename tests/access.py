@@ -160,6 +160,14 @@ training-job-pause admin job
 training-job-resume admin job
 training-model-list reviewer
 training-model-lineage reviewer model_pk
+training-model-download admin model_pk
+training-base-model-default admin
+training-base-model-list own
+training-base-model-add own
+training-base-model-show own base_model
+training-base-model-edit own base_model
+training-base-model-pull own base_model
+training-base-model-cancel own base_model
 training-evaluation-list reviewer
 training-evaluation-create admin
 training-evaluation-show reviewer evaluation
@@ -242,6 +250,7 @@ api-member-role POST:admin member
 api-member-pause POST:admin member
 api-member-resume POST:admin member
 api-member-remove POST:admin member
+api-base-models GET:admin
 api-dataset-exports GET:admin dataset
 api-dataset-export GET:admin POST:admin dataset
 api-tasks GET:admin POST:admin

@@ -12,6 +12,7 @@ from training.actions.hyperparameters import check_value
 from training.formats import FORMATS
 from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter, of_method
 from training.models import BaseModel, DatasetVersion, TunedModel
+from training.queries import default_base_model
 from training.states import JobMethod, JobTuning
 
 # How a job is run, beside its hyperparameters.
@@ -92,6 +93,7 @@ class JobForm(forms.Form):
         self.fields["dataset_version"].label_from_instance = _version_label  # type: ignore[attr-defined]
         base_models = BaseModel.objects.order_by("-is_default", "name")
         self.fields["base_model"].queryset = base_models  # type: ignore[attr-defined]
+        self.fields["base_model"].initial = default_base_model(project)
         tuned_models = TunedModel.objects.filter(project=project).select_related("base_model")
         self.fields["parent"].queryset = tuned_models  # type: ignore[attr-defined]
         for each in HYPERPARAMETERS:

@@ -10,7 +10,9 @@ from django.utils.translation import gettext_lazy as _
 Words = Mapping[str, "str | Promise"]
 
 PROBLEMS: Words = {
-    "no_template": _("The base model has no chat template, so nobody knows where its answers end."),
+    "no_template": _(
+        "The base model has no chat template and names no token that ends a text, so its answers would never end."
+    ),
     "bad_rows": _("%(n)s training rows cannot be used. The first is line %(line)s: %(reason)s"),
     "bad_valid_rows": _("%(n)s validation rows cannot be used. The first is line %(line)s: %(reason)s"),
     "nothing_learnt": _(

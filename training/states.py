@@ -80,6 +80,35 @@ class BaseModelSource(TextChoices):
     HUB = "hub", _("Hub")
 
 
+class BaseModelState(TextChoices):
+    """Where the weights of an entry of the catalog are.
+
+    missing ──► waiting ──► pulling ──► present | failed      waiting | pulling ──► missing when called off
+    failed | present ──► waiting      pulling ──► waiting after a crash
+    """
+
+    MISSING = "missing", _("Not downloaded")
+    WAITING = "waiting", _("Waiting")
+    PULLING = "pulling", _("Being fetched")
+    PRESENT = "present", _("Ready")
+    FAILED = "failed", _("Failed")
+
+
+BASE_MODEL_MOVES: dict[str, set[str]] = {
+    BaseModelState.MISSING: {BaseModelState.WAITING},
+    BaseModelState.WAITING: {BaseModelState.PULLING, BaseModelState.MISSING},
+    BaseModelState.PULLING: {
+        BaseModelState.PRESENT,
+        BaseModelState.FAILED,
+        BaseModelState.MISSING,
+        BaseModelState.WAITING,
+    },
+    BaseModelState.PRESENT: {BaseModelState.WAITING},
+    BaseModelState.FAILED: {BaseModelState.WAITING},
+}
+BASE_MODEL_AT_WORK = (BaseModelState.WAITING, BaseModelState.PULLING)
+
+
 class Split(TextChoices):
     TRAIN = "train", _("Training")
     VALID = "valid", _("Validation")

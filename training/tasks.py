@@ -3,7 +3,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
-from training.models import Evaluation, Job
+from training.models import BaseModel, Evaluation, Job
 
 
 @shared_task
@@ -54,6 +54,22 @@ def sweep_files() -> None:
 
     recover_exports()
     resume_imports()
+
+
+@shared_task
+def pull_base_model(base_model_pk: int) -> None:
+    """Fetch a base model and look into it; does nothing when it does not wait for that."""
+    from training.actions.pulling import pull
+
+    pull(base_model=BaseModel.objects.get(pk=base_model_pk))
+
+
+@shared_task(time_limit=60)
+def sweep_base_models() -> None:
+    """Take up pulls that a dead worker left behind."""
+    from training.actions.pulling import recover_pulls
+
+    recover_pulls()
 
 
 @shared_task(time_limit=60)

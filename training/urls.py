@@ -1,6 +1,7 @@
 from django.urls import include, path
 
 from training.views import (
+    base_model,
     composition,
     dataset,
     evaluation,
@@ -42,6 +43,8 @@ project_urls = [
     path("jobs/<slug:key>/pause/", job.job_pause, name="training-job-pause"),
     path("jobs/<slug:key>/resume/", job.job_resume, name="training-job-resume"),
     path("models/", model.model_list, name="training-model-list"),
+    path("models/default/", base_model.base_model_default, name="training-base-model-default"),
+    path("models/<int:pk>/download/", model.model_download, name="training-model-download"),
     path("models/<int:pk>/made-of/", model.model_lineage, name="training-model-lineage"),
     path("evaluations/", evaluation.evaluation_list, name="training-evaluation-list"),
     path("evaluations/new/", evaluation.evaluation_create, name="training-evaluation-create"),
@@ -49,4 +52,13 @@ project_urls = [
     path("evaluations/<slug:key>/cancel/", evaluation.evaluation_cancel, name="training-evaluation-cancel"),
 ]
 
-urlpatterns = [path("p/<slug:slug>/", include(project_urls))]
+catalog_urls = [
+    path("", base_model.base_model_list, name="training-base-model-list"),
+    path("add/", base_model.base_model_add, name="training-base-model-add"),
+    path("<int:pk>/", base_model.base_model_show, name="training-base-model-show"),
+    path("<int:pk>/edit/", base_model.base_model_edit, name="training-base-model-edit"),
+    path("<int:pk>/pull/", base_model.base_model_pull, name="training-base-model-pull"),
+    path("<int:pk>/cancel/", base_model.base_model_cancel, name="training-base-model-cancel"),
+]
+
+urlpatterns = [path("p/<slug:slug>/", include(project_urls)), path("base-models/", include(catalog_urls))]

@@ -315,6 +315,7 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
     return {
         "version": version.number,
         "job": job.key,
+        "base_model": job.base_model_id,
         "running": running.key,
         "evaluation": evaluation.key,
         "cycle": 1,

@@ -38,6 +38,7 @@ NO_PAGE = {
     "training-dataset-download": "JSONL",
     "training-export-file": "a file",
     "training-job-stream": "events",
+    "training-model-download": "a tar file",
     "deployment-health-show": "JSON",
     "deployment-answer-show": "a piece of the chat",
     "deployment-project-summary": "a piece of the home page",
@@ -69,6 +70,8 @@ ROWS = {
     "training-job-show": {"key": "job"},
     "training-model-lineage": {"pk": "model"},
     "training-job-preflight": {"key": "job"},
+    "training-base-model-show": {"pk": "base_model"},
+    "training-base-model-edit": {"pk": "base_model"},
     "training-evaluation-show": {"key": "evaluation"},
     "deployment-case-draft": {"pk": "case"},
     "deployment-retraction-show": {"pk": "retraction"},
@@ -77,7 +80,10 @@ ROWS = {
     "deployment-completion-show": {"key": "completion"},
     "deployment-cycle-show": {"number": "cycle"},
 }
-WITHOUT_PROJECT = ("labeling-project-list", "labeling-project-create", "labeling-invitation-accept", "account_", "mfa_")
+WITHOUT_PROJECT = (
+    *("labeling-project-list", "labeling-project-create", "labeling-invitation-accept", "account_", "mfa_"),
+    *("training-base-model-list", "training-base-model-add", "training-base-model-show", "training-base-model-edit"),
+)
 
 
 def patterns(resolver: URLResolver) -> Iterator[URLPattern]:

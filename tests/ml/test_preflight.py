@@ -162,8 +162,10 @@ def test_an_end_at_which_serving_does_not_stop_stops_it(look, base, tmp_path_fac
     assert report["problems"][0]["served"] == ["<|im_end|>"]
 
 
-def test_a_base_model_without_template_stops_it(look, base, tmp_path_factory):
+def test_a_base_model_without_template_gets_one_unless_it_has_no_end_token(look, base, tmp_path_factory):
     folder = change(base, tmp_path_factory.mktemp("bare"), chat_template=None)
+    assert codes(look(folder=folder)[1]) == []
+    folder = change(base, tmp_path_factory.mktemp("endless"), chat_template=None, eos_token=None)
     assert codes(look(folder=folder)[1]) == ["no_template"]
 
 

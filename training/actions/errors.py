@@ -23,6 +23,7 @@ class TrainingError(Exception):
     │   ├── NoTrainingRows
     │   ├── TooFewPairs
     │   ├── BaseModelNotReady
+    │   │   └── TooLittleMemory
     │   └── BadHyperparameter
     ├── NameTaken            a preset of this name is there already
     └── NotPossible          the job or evaluation is not in a state in which that can be done
@@ -125,6 +126,10 @@ class TooFewPairs(JobRefused):
 class BaseModelNotReady(JobRefused):
     field = "base_model"
     message = _("The weights of this base model are not on this machine yet.")
+
+
+class TooLittleMemory(BaseModelNotReady):
+    message = _("The machine has too little memory to train this base model.")
 
 
 class BadHyperparameter(JobRefused):

@@ -18,7 +18,7 @@ from common.states import StateError, move, record
 from labeling.models import User
 from training import tasks
 from training.actions import runner
-from training.actions.catalog import ensure_bundled_base_model
+from training.actions.catalog import ensure_bundled_base_model, refuse_unready
 from training.actions.composition import Composition
 from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows, TooFewPairs
 from training.actions.hyperparameters import check_hyperparameters
@@ -27,7 +27,7 @@ from training.actions.results import write_result_file
 from training.actions.setup import check_setup, trainer_setup
 from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
-from training.queries import count_pairs
+from training.queries import count_pairs, default_base_model
 from training.states import (
     JOB_MOVES,
     MIN_PAIRS,
@@ -64,21 +64,23 @@ def create_job(
 
     `waits_for_start`: only once a person has seen what will be trained, and starts it.
 
-    `base_model` None: the catalog's default. `known_version` is what the live model was trained on: rows that are not in
+    `base_model` None: the default of the project. `known_version` is what the live model was trained on: rows that are not in
     it count as new; None: all rows do. `parent` is the fine-tuned model to go on from; its base model is the job's.
     `setup` says how it is run (`training.actions.setup`).
-    Raises NoTrainingRows, TooFewPairs, BaseModelNotReady or BadHyperparameter. A disk error fails the job instead of
-    raising: the job says so.
+    Raises NoTrainingRows, TooFewPairs, BaseModelNotReady, TooLittleMemory or BadHyperparameter. A disk error fails the job
+    instead of raising: the job says so.
     """
     if parent is not None:
         base_model = parent.base_model
-    base_model = base_model or BaseModel.objects.filter(is_default=True).first() or ensure_bundled_base_model()
+    base_model = base_model or default_base_model(dataset_version.project) or ensure_bundled_base_model()
     if not dataset_version.n_train:
         raise NoTrainingRows
     if method in PREFERENCE_METHODS and count_pairs(dataset_version) < MIN_PAIRS:
         raise TooFewPairs
-    if not (parent or base_model).is_ready:
+    if parent is not None and not parent.is_ready:
         raise BaseModelNotReady
+    if parent is None:
+        refuse_unready(base_model, method=method, tuning=tuning)
     with transaction.atomic():
         job = Job.objects.create(
             project_id=dataset_version.project_id,
@@ -340,7 +342,7 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
         return
     elif child.exit_code == 0 and result.get("status") == "succeeded":
         with transaction.atomic():
-            model = register_model(job=job)
+            model = register_model(job=job, result=result)
             fields: dict[str, Any] = {"result": result, "remaining_s": 0, "finished_at": now}
             if job.training_file_id:
                 fields["result_file"] = write_result_file(job=job, result=result)

@@ -1,22 +1,28 @@
 """The registry of fine-tuned models."""
 
+import logging
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from training.actions.errors import ModelInUse
+from training.model_card import write_model_card
 from training.models import Job, TunedModel
 from training.states import JOB_ENDED
+
+logger = logging.getLogger(__name__)
 
 LEGACY_TIME = "%Y-%m-%d-%H-%M-%S"
 
 
-def register_model(*, job: Job) -> TunedModel:
-    """Enter the model that a job has produced. One of a legacy job gets a name of the legacy form beside its own."""
-    return TunedModel.objects.create(
+def register_model(*, job: Job, result: Mapping[str, Any]) -> TunedModel:
+    """Enter the model that a job has produced, and put its card into its folder. One of a legacy job gets a name of the legacy form beside its own."""
+    model = TunedModel.objects.create(
         project_id=job.project_id,
         name=f"ft:{job.base_model.slug}:{settings.ORGANISATION}:{job.suffix}:{job.key[-8:]}",
         alias=_legacy_name(job) if job.is_legacy else None,
@@ -24,6 +30,12 @@ def register_model(*, job: Job) -> TunedModel:
         job=job,
         location=str((job.run_dir / "model").relative_to(settings.VAR_DIR)),
     )
+    try:
+        if model.folder.is_dir():
+            (model.folder / "README.md").write_text(write_model_card(model, result=result), encoding="utf-8")
+    except OSError:  # a full disk must not take the model away, only its description
+        logger.exception("%s: its card cannot be written", model)
+    return model
 
 
 def delete_model(*, model: TunedModel) -> None:

@@ -82,12 +82,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def read_result(run_dir: Path) -> dict[str, Any]:
-    """Return result.json, {} where the run left none."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a child has written to a file, {} where there is none yet."""
     try:
-        return json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def read_result(run_dir: Path) -> dict[str, Any]:
+    """Return result.json, {} where the run left none."""
+    return read_json(run_dir / "result.json")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 from common.wire import WireError
 from common.wire_params import Params
 from labeling.models import ApiKey, Project
-from training.actions.errors import BadHyperparameter, BaseModelNotReady, FileRefused, LeakedProbe
+from training.actions.errors import BadHyperparameter, BaseModelNotReady, FileRefused, LeakedProbe, TooLittleMemory
 from training.actions.wire_job import MAX_SEED, JobRequest, create_wire_job
 from training.models import BaseModel, File, Job, TunedModel
 from training.queries import find_base_model
@@ -104,6 +104,8 @@ def create(request: JobRequest, key: ApiKey) -> Job:
         return create_wire_job(request=request, by=key.user)
     except BadHyperparameter as error:
         raise WireError(f"Invalid '{error.field}': {error}", param=f"hyperparameters.{error.field}") from error
+    except TooLittleMemory as error:
+        raise WireError(str(error), param="model") from error
     except BaseModelNotReady as error:
         raise _no_model(str(request.words["model"])) from error
     except FileRefused as error:

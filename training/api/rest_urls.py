@@ -3,12 +3,13 @@
 from django.urls import path
 
 from labeling.api.endpoint import address
-from training.api import export, preset
+from training.api import base_model, export, preset
 
 _PRESETS = "p/<slug:slug>/presets/"
 _DATASET = "p/<slug:slug>/datasets/<int:number>/"
 
 urlpatterns = [
+    path("p/<slug:slug>/base-models/", address(GET=base_model.base_model_list), name="api-base-models"),
     path(f"{_DATASET}exports/", address(GET=export.dataset_export_list), name="api-dataset-exports"),
     path(
         f"{_DATASET}export/",

@@ -5,7 +5,7 @@ from training.models.file import File
 from training.models.job import Event, Job
 from training.models.preflight import JobPreflight
 from training.models.preset import Preset
-from training.models.registry import BaseModel, TunedModel
+from training.models.registry import BaseModel, ProjectBaseModel, TunedModel
 
 __all__ = [
     "BaseModel",
@@ -19,5 +19,6 @@ __all__ = [
     "Job",
     "JobPreflight",
     "Preset",
+    "ProjectBaseModel",
     "TunedModel",
 ]

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from labeling.models import Membership, Project
-from training.states import BaseModelSource
+from training.states import BASE_MODEL_AT_WORK, BaseModelSource, BaseModelState
 
 
 class BaseModel(models.Model):
@@ -24,6 +24,18 @@ class BaseModel(models.Model):
     setup = models.JSONField(
         default=dict, blank=True, help_text='how its jobs are run, for example {"processes": 8, "fsdp": true}'
     )
+    training_price = models.DecimalField(
+        _("price of training, per thousand tokens"), max_digits=10, decimal_places=6, default=0
+    )
+    inference_price = models.DecimalField(
+        _("price of answering, per thousand tokens"), max_digits=10, decimal_places=6, default=0
+    )
+    state = models.CharField(max_length=10, choices=BaseModelState.choices, default=BaseModelState.MISSING)
+    problem = models.CharField(max_length=500, blank=True, help_text="why the last look at the weights failed")
+    facts = models.JSONField(default=dict, blank=True, help_text="what python -m ml inspect found")
+    size_bytes = models.BigIntegerField(default=0)
+    n_bytes_done = models.BigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True, blank=True, help_text="last sign of life of who fetches it")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -40,8 +52,37 @@ class BaseModel(models.Model):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the weights lie where the entry says."""
-        return (self.folder / "config.json").is_file()
+        """Whether the weights lie where the entry says, and nothing that was found in them speaks against them."""
+        return self.state != BaseModelState.FAILED and (self.folder / "config.json").is_file()
+
+    @property
+    def standing(self) -> str:
+        """The state as a person sees it: weights may come and go without the catalog."""
+        if self.state in (BaseModelState.MISSING, BaseModelState.PRESENT):
+            return BaseModelState.PRESENT if self.is_ready else BaseModelState.MISSING
+        return self.state
+
+    @property
+    def standing_name(self) -> str:
+        return str(BaseModelState(self.standing).label)
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.state in BASE_MODEL_AT_WORK
+
+    @property
+    def percent(self) -> int:
+        return min(100, 100 * self.n_bytes_done // self.size_bytes) if self.size_bytes else 0
+
+
+class ProjectBaseModel(models.Model):
+    """The base model that a project's jobs begin with, where it is not the catalog's default."""
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="default_base_model")
+    base_model = models.ForeignKey(BaseModel, models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return str(self.base_model)
 
 
 class TunedModelQuerySet(models.QuerySet["TunedModel"]):

@@ -9,7 +9,16 @@ from django.db.models import Count, F, Q, QuerySet
 
 from common.conversations import canonical_json
 from labeling.models import Example, Membership, Project
-from training.models import BaseModel, DatasetRow, DatasetVersion, Evaluation, EvaluationResult, Job, TunedModel
+from training.models import (
+    BaseModel,
+    DatasetRow,
+    DatasetVersion,
+    Evaluation,
+    EvaluationResult,
+    Job,
+    ProjectBaseModel,
+    TunedModel,
+)
 from training.states import EvaluationState, Split, Suite
 
 # Names that old clients ask for; all of them mean the catalog's default base model.
@@ -24,6 +33,12 @@ def find_base_model(name: str) -> BaseModel | None:
     if not found and name in ALIASES:
         found = base_models
     return found[0] if found else None
+
+
+def default_base_model(project: Project) -> BaseModel | None:
+    """Return what the project's jobs begin with: its own choice, else the catalog's default."""
+    chosen = ProjectBaseModel.objects.filter(project=project).select_related("base_model").first()
+    return chosen.base_model if chosen else BaseModel.objects.filter(is_default=True).first()
 
 
 def previous_version(version: DatasetVersion) -> DatasetVersion | None:

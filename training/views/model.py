@@ -1,14 +1,19 @@
+from typing import Any
+
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from common.exports import send_folder
 from common.htmx import render_page
 from common.pagination import paginate
 from labeling.queries import require_member
 from labeling.states import Role
-from training.models import BaseModel, Evaluation, TunedModel
+from training.models import BaseModel, Evaluation, ProjectBaseModel, TunedModel
 from training.queries import passes, sources
 from training.queries.lineage import ancestors_of, retracted_counts_of_models
 
@@ -28,8 +33,26 @@ def model_list(request: HttpRequest, slug: str) -> HttpResponse:
     for row in rows:
         row["passes"] = row["evaluation"] is not None and passes(row["evaluation"])
         row["n_retracted"] = retracted.get(row["model"].pk, 0)
-    context = {"page": page, "rows": rows, "base_models": BaseModel.objects.order_by("-is_default", "name")}
+    context: dict[str, Any] = {
+        "page": page,
+        "rows": rows,
+        "base_models": BaseModel.objects.order_by("-is_default", "name"),
+    }
+    chosen = ProjectBaseModel.objects.filter(project=membership.project)
+    context["chosen_pk"] = chosen.values_list("base_model", flat=True).first()
     return render_page(request, "training/model_list.html", context)
+
+
+@require_GET
+@login_required
+def model_download(request: HttpRequest, slug: str, pk: int) -> HttpResponseBase:
+    """The merged weights with tokenizer and card, as one file that is made while it is sent."""
+    membership = require_member(request, slug, Role.ADMIN)
+    model = get_object_or_404(TunedModel.objects.visible_to(membership), pk=pk)
+    if not model.is_ready:
+        messages.error(request, _("The model's folder is not on this machine."))
+        return redirect("training-model-lineage", slug, pk)
+    return send_folder(model.folder, name=model.job.key)
 
 
 @require_GET
@@ -43,7 +66,15 @@ def model_lineage(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         "model": model,
         "version": model.job.dataset_version,
         "ancestors": ancestors_of(model),
+        "files": _files(model),
         "sources": sources(model.job.dataset_version),
         "n_retracted": retracted_counts_of_models(membership.project).get(model.pk, 0),
     }
     return render_page(request, "training/model_lineage.html", context)
+
+
+def _files(model: TunedModel) -> list[tuple[str, int]]:
+    """Return names and sizes of what lies in the model's folder."""
+    if not model.is_ready:
+        return []
+    return sorted((path.name, path.stat().st_size) for path in model.folder.iterdir() if path.is_file())
