@@ -62,7 +62,7 @@ class ComposeForm(forms.Form):
         _("Former rows kept, in percent"),
         100,
         100,
-        _("Of the rows that the newest version has already, so many are kept."),
+        _("Of the rows that an earlier version has already, so many are kept."),
     )
     test_share = _share(
         _("Held out for tests, in percent"), 0, 50, _("Of what is no correction. A row held out once stays so.")

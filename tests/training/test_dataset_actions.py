@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.conversations import digest
+from labeling.findings.fingerprints import estimate_overlap
 from labeling.models import Example, Probe, RegressionTest
 from labeling.states import ExampleKind
 from tests.training.conftest import make_correction, make_demonstration
 from training.actions.dataset import FrozenRow, freeze_dataset
 from training.actions.errors import LeakedProbe, NothingToFreeze
-from training.actions.splits import assign, opening
+from training.actions.splits import NEARLY_THE_SAME, assign, opening, sketch
 from training.models import DatasetRow, DatasetVersion
 from training.queries import export_chunks, gone_rows, new_rows, sources, unfrozen_examples
 from training.states import Split
@@ -27,7 +28,7 @@ def row(question: str, answer: str = "Yes.", kind: str = ExampleKind.DEMONSTRATI
     return FrozenRow(example_pk=1, kind=kind, messages=messages, rejected=None)
 
 
-def splits(rows: list[FrozenRow], **shares: float) -> list[tuple[str, Split]]:
+def splits(rows: list[FrozenRow], **shares: float) -> list[tuple[str, Split | None]]:
     """The rows' hashes and splits, each text once, in the order of the hashes."""
     known = {each.row_hash: each for each in rows}
     unique = [known[row_hash] for row_hash in sorted(known)]
@@ -68,6 +69,27 @@ def test_added_demonstrations_bring_no_held_out_row_into_training(
     assert all(after[row_hash] != Split.TRAIN for row_hash, split in splits(rows, **shares) if split != Split.TRAIN)
 
 
+@given(rows=DEMONSTRATIONS, gone=st.sets(st.integers(0, 59)))
+def test_no_row_goes_from_test_to_training_when_others_go(rows: list[FrozenRow], gone: set[int]) -> None:
+    before = dict(splits(rows, test_share=0.4))
+    after = splits([each for number, each in enumerate(rows) if number not in gone], test_share=0.4)
+    assert all(split == Split.TEST for row_hash, split in after if before[row_hash] == Split.TEST)
+
+
+def test_no_chain_of_alike_questions_leads_a_test_row_into_training() -> None:
+    draw = random.Random(4)
+    words = [f"w{n}" for n in range(4000)]
+    for _ in range(300):
+        chain = [draw.choices(words, k=60)]
+        for start in (20, 40):
+            chain.append([*chain[-1][:start], *draw.choices(words, k=3), *chain[-1][start + 3 :]])
+        said = [opening(row(" ".join(each)).messages) for each in chain]
+        found = list(zip(said, assign([("demonstration", text) for text in said], test_share=0.3), strict=True))
+        tested = [sketch(text) for text, split in found if split == Split.TEST]
+        trained = [sketch(text) for text, split in found if split == Split.TRAIN]
+        assert all(estimate_overlap(one, other) < NEARLY_THE_SAME for one in tested for other in trained)
+
+
 @given(rows=ROWS, added=ROWS, shares=SHARES)
 def test_a_test_row_stays_one_and_none_opens_like_a_row_of_another_split(
     rows: list[FrozenRow], added: list[FrozenRow], shares: dict[str, float]
@@ -91,13 +113,13 @@ def test_about_a_tenth_of_the_demonstrations_is_held_out() -> None:
 LONG = "When does the ferry to the island leave in the morning on Sundays in {} and what does it cost for two people"
 
 
-def test_nearly_the_same_question_shares_the_split_of_the_one_that_is_held_out() -> None:
+def test_nearly_the_same_question_as_that_of_a_test_row_is_left_out() -> None:
     asked = [LONG.format(month) for month in ("may", "june", "july", "august", "march")]
     shares = {"test_share": 0.2, "valid_share": 0.0}
     alone = {text: assign([("demonstration", opening(row(text).messages))], **shares)[0] for text in asked}
     held_out = [text for text in asked if alone[text] == Split.TEST]
     assert 0 < len(held_out) < len(asked)
-    assert {split for _hash, split in splits([row(text) for text in asked], **shares)} == {Split.TEST}
+    assert {split for _hash, split in splits([row(text) for text in asked], **shares)} == {Split.TEST, None}
     far = row("How do I cook rice in a pan without a lid when I am outside?")
     assert dict(splits([far, *map(row, held_out)], **shares))[far.row_hash] == Split.TRAIN
 

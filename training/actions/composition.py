@@ -29,7 +29,7 @@ class Composition:
     `authors` and none of `without_authors`, by key; the numbers of `instructions` that it follows; the `languages` of its
     last answer, as codes, where that can be told; `least_score`, the mean of its author's grades on the rubric, 1 to 7.
     `without` leaves out single rows, by their hash. `weights` says by kind how often an epoch shows a row, `replay_share` how
-    many of the rows that the newest version has already are kept, chosen by their hashes. `test_share` is held out for tests.
+    many of the rows that an earlier version has already are kept, chosen by their hashes. `test_share` is held out for tests.
     """
 
     kinds: tuple[str, ...] = (RowKind.CORRECTION, RowKind.DEMONSTRATION)
@@ -76,7 +76,10 @@ class Composition:
         if not set(values) <= known:
             raise BadComposition(min(set(values) - known))
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return cls(**{**values, **lists})
+        try:
+            return cls(**{**values, **lists})
+        except (TypeError, AttributeError):
+            raise BadComposition("") from None
 
     def weight(self, kind: str) -> float:
         return self.weights.get(kind, 1.0)
@@ -122,6 +125,9 @@ def chosen_pairs(project: Project, rules: Composition) -> "QuerySet[PreferencePa
     if RowKind.PAIR not in rules.kinds or rules.tags or rules.authors or rules.instructions or rules.least_score:
         return PreferencePair.objects.none()
     rows = PreferencePair.objects.filter(project=project, comparison__isnull=False, retracted_at__isnull=True)
+    if rules.without_authors:
+        wrote = Q(comparison__submission_a__author__in=rules.without_authors)
+        rows = rows.exclude(wrote | Q(comparison__submission_b__author__in=rules.without_authors))
     if rules.since:
         rows = rows.filter(comparison__created_at__date__gte=rules.since)
     if rules.until:
@@ -131,18 +137,18 @@ def chosen_pairs(project: Project, rules: Composition) -> "QuerySet[PreferencePa
 
 def candidates(project: Project, rules: Composition) -> Iterator[Candidate]:
     """Yield what the rules take: corrections first, then the others, each in the order of their keys."""
-    latest = project.dataset_versions.own().order_by("-number").first() if rules.replay_share < 1 else None
+    earlier = project.dataset_versions.own() if rules.replay_share < 1 else None
     examples = chosen_examples(project, rules)
     for is_correction in (True, False):
         rows = examples.filter(Q(kind=RowKind.CORRECTION) if is_correction else ~Q(kind=RowKind.CORRECTION))
         for pk, kind, messages, rejected, is_old in _values(
-            rows, latest, "example", "kind", text_of("messages"), worse_answer()
+            rows, earlier, "example", "kind", text_of("messages"), worse_answer()
         ):
             messages = orjson.loads(messages)
             if _speaks(rules, messages):
                 yield Candidate(pk, None, kind, messages, rejected, is_old)
     for pk, prompt, chosen, rejected, is_old in _values(
-        chosen_pairs(project, rules), latest, "pair", text_of("messages"), "chosen", "rejected"
+        chosen_pairs(project, rules), earlier, "pair", text_of("messages"), "chosen", "rejected"
     ):
         messages = [*orjson.loads(prompt), {"role": "assistant", "content": chosen}]
         if _speaks(rules, messages):
@@ -160,14 +166,14 @@ def worse_answer() -> Coalesce:
 
 
 def _values(
-    rows: "QuerySet[Any]", latest: DatasetVersion | None, source: str, *names: str | Cast | Coalesce
+    rows: "QuerySet[Any]", earlier: "QuerySet[DatasetVersion] | None", source: str, *names: str | Cast | Coalesce
 ) -> Iterator[tuple[Any, ...]]:
     rows = rows.order_by("pk")
-    if latest is None:
+    if earlier is None:
         for values in rows.values_list("pk", *names).iterator(chunk_size=BATCH_SIZE):
             yield *values, False
         return
-    old = Exists(DatasetRow.objects.filter(version=latest, **{source: OuterRef("pk")}))
+    old = Exists(DatasetRow.objects.filter(version__in=earlier, **{source: OuterRef("pk")}))
     yield from rows.annotate(is_old=old).values_list("pk", *names, "is_old").iterator(chunk_size=BATCH_SIZE)
 
 

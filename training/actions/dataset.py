@@ -29,6 +29,7 @@ from training.states import Split
 
 _COLUMNS = ("version_id", "position", "split", "kind", "row_hash", "messages", "rejected", "example_id", "pair_id")
 _EXAMPLE, _PAIR = 0, 1
+_SPLITS = (Split.TRAIN, Split.VALID, Split.TEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,16 @@ class _Chosen:
         self.sources.append(_EXAMPLE if row.pair_pk is None else _PAIR)
         self.pks.append(row.example_pk if row.pair_pk is None else row.pair_pk)  # type: ignore[arg-type]
 
-    def positions(self) -> "array[int]":
-        """Return each text's place in the order of the hashes; -1 for one that another text says word for word."""
-        found, last = array("q", [-1]) * len(self.hashes), -1
+    def positions(self) -> "tuple[array[int], array[int]]":
+        """Return each text's position in the order of the hashes (-1 for one that another says word for word), and the other
+        way round the index of the text at each position."""
+        found, places = array("q", [-1]) * len(self.hashes), array("q")
         before: bytes | None = None
         for index in sorted(range(len(self.hashes)), key=self.hashes.__getitem__):
             if self.hashes[index] != before:
-                last, before = last + 1, self.hashes[index]
-                found[index] = last
-        return found
+                before, found[index] = self.hashes[index], len(places)
+                places.append(index)
+        return found, places
 
 
 class _KnownAlready(Exception):
@@ -123,9 +125,9 @@ def _freeze(project: Project, rules: Composition, by: User | None, note: str) ->
         note=note,
         created_by=by,
     )
-    positions = chosen.positions()
-    marks: list[str] = [""] * (max(positions) + 1)
-    guard, counts = LeakGuard(project, splitter), Counter[str]()
+    positions, places = chosen.positions()
+    splits = bytearray(len(places))
+    guard, counts = LeakGuard(project, splitter), Counter[Split]()
 
     def lines() -> Iterator[tuple[Any, ...]]:
         for index, row in enumerate(_read_again(chosen)):
@@ -134,20 +136,34 @@ def _freeze(project: Project, rules: Composition, by: User | None, note: str) ->
                 continue
             text = opening(row.messages)
             split = splitter.split(row.kind, text)
+            if split is None:
+                continue
             row_hash = chosen.hashes[index].hex()
             if split == Split.TRAIN:
                 guard.look_at(row_hash, row.kind, row.messages, text, row.example_pk)
             counts[split] += 1
-            weight = rules.weight(row.kind)
-            marks[position] = f'["{row_hash}","{split}"]' if weight == 1 else f'["{row_hash}","{split}",{weight:g}]'
+            splits[position] = 1 + _SPLITS.index(split)
+            if rules.weight(row.kind) != 1:
+                weights[position] = rules.weight(row.kind)
             yield (
                 version.pk, position, str(split), row.kind, row_hash, _dump(row.messages),
                 row.rejected, row.example_pk, row.pair_pk,
             )  # fmt: skip
 
+    weights: dict[int, float] = {}
     _insert(lines())
     guard.refuse()
-    version.content_hash = _digest_of(marks)
+    if not counts:
+        raise NothingToFreeze
+    version.content_hash = _digest_of(
+        [
+            chosen.hashes[places[position]].hex(),
+            _SPLITS[split - 1],
+            *([weights[position]] if position in weights else []),
+        ]
+        for position, split in enumerate(splits)
+        if split
+    )
     existing = DatasetVersion.objects.filter(project=project, content_hash=version.content_hash).first()
     if existing:
         raise _KnownAlready(existing)
@@ -200,11 +216,12 @@ def _dump(messages: Sequence[Message]) -> str:
         return json.dumps(messages)
 
 
-def _digest_of(marks: Sequence[str]) -> str:
+def _digest_of(marks: Iterator[list[Any]]) -> str:
     """Return the SHA-256 of the canonical form of [[row hash, split], ...], with the weight where there is one."""
-    hashed = hashlib.sha256(b"[")
-    for start in range(0, len(marks), BATCH_SIZE):
-        hashed.update(("," * bool(start) + ",".join(marks[start : start + BATCH_SIZE])).encode())
+    hashed, is_first = hashlib.sha256(b"["), True
+    while part := list(islice(marks, BATCH_SIZE)):
+        hashed.update(("" if is_first else ",").encode() + canonical_json(part)[1:-1].encode())
+        is_first = False
     hashed.update(b"]")
     return hashed.hexdigest()
 

@@ -27,7 +27,7 @@ class Preview:
     kinds: Counter[str] = field(default_factory=Counter)
     authors: Counter[int | None] = field(default_factory=Counter)
     instructions: Counter[int | None] = field(default_factory=Counter)
-    splits: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str | None] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
 
 

@@ -41,9 +41,8 @@ class LeakGuard:
         prompt = messages[:-1]
         probe = self._probes.get(digest(prompt)) if prompt[-1]["content"] in self._asked else None
         if probe is None and _is_single(prompt):
-            probe = self._probes.get(self._near.find(sketch(text), least=SAME_QUESTION))
-            if probe is not None and self._is_own(probe, example_pk):
-                probe = None
+            near = [self._probes[key] for key in sorted(self._near.find(sketch(text), least=SAME_QUESTION))]
+            probe = next((each for each in near if not self._is_own(each, example_pk)), None)
         if probe is not None:
             self._leaks[row_hash] = probe
 
@@ -91,4 +90,5 @@ def refuse_leaks(project: Project, rows: Iterable[tuple[str, str, Sequence[Messa
 
 
 def _is_single(prompt: Sequence[Message]) -> bool:
-    return [message["role"] for message in prompt] == ["user"]
+    """Whether the prompt is one question; what the system is told beside it makes no difference."""
+    return [message["role"] for message in prompt if message["role"] != "system"] == ["user"]

@@ -1,8 +1,8 @@
 """Which split a row belongs to. It follows from the row's own text, so that no other row's coming or going changes it, but for
-two rules: near-duplicates share a split, and what a correction teaches is trained on.
+two rules: what resembles a held-out row is not trained on, and what a correction teaches is.
 
 Two openings are nearly the same when the estimated Jaccard index of their pairs of words reaches NEARLY_THE_SAME. Candidates
-share one of 12 bands of 4 MinHash values (labeling.findings.fingerprints): 0.998 of those with an index of 0.8 do.
+share one of 8 bands of 4 MinHash values (labeling.findings.fingerprints): 0.985 of those with an index of 0.8 do, 0.999 at 0.9.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from common.conversations import Message
-from labeling.findings.fingerprints import N_BANDS, N_ROWS, estimate_overlap, pair_words, sketch_pairs
+from labeling.findings.fingerprints import N_ROWS, estimate_overlap, pair_words, sketch_pairs
 from labeling.states import ExampleKind
 from training.states import Split
 
@@ -19,7 +19,7 @@ VALID_SHARE = 0.1
 NEARLY_THE_SAME = 0.8
 # Fewer pairs of words say nothing: many conversations open with "What time is it?".
 FEWEST_PAIRS = 5
-_WIDTH = 4 * N_ROWS
+_WIDTH, _N_BANDS = 4 * N_ROWS, 8  # fewer bands than the check of a single text, for the memory of a million rows
 _ASCII_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
@@ -68,10 +68,10 @@ class Neighbours:
         self._sketches.append(sketch)
         self._words.append(word)
 
-    def find(self, sketch: bytes, *, least: float = NEARLY_THE_SAME) -> str:
-        """Return the word of one that is nearly the same, empty where there is none; of several words the first by the alphabet."""
+    def find(self, sketch: bytes, *, least: float = NEARLY_THE_SAME) -> set[str]:
+        """Return the words of those that are nearly the same."""
         if not sketch or not self._bands:
-            return ""
+            return set()
         rows: set[int] = set()
         for band in _bands(sketch):
             found = self._bands.get(band)
@@ -79,20 +79,21 @@ class Neighbours:
                 rows.add(found)
             elif found:
                 rows.update(found)
-        return min((self._words[i] for i in rows if estimate_overlap(self._sketches[i], sketch) >= least), default="")
+        return {self._words[i] for i in rows if estimate_overlap(self._sketches[i], sketch) >= least}
 
 
 def _bands(sketch: bytes) -> list[int]:
     # values of different bands are of different hash functions, so that a band needs not be told by its number
-    return [hash(sketch[start : start + _WIDTH]) for start in range(0, _WIDTH * N_BANDS, _WIDTH)]
+    return [hash(sketch[start : start + _WIDTH]) for start in range(0, _WIDTH * _N_BANDS, _WIDTH)]
 
 
 class Splitter:
     """Says the split of each row, after it has seen all of them: first the corrections, then the others, in any order.
 
     Corrections train: what is held out of them are their probes. Another row is held out when the place of its opening says
-    so, or when it is nearly the same as one that is; a row for validation is not where a correction teaches its opening or
-    nearly that. A row of the test split stays one whatever comes.
+    so; a row for validation is not where a correction teaches its opening or nearly that. What is nearly the same as a row for
+    validation is held out with it; what is nearly the same as a test row is in no split at all, so that neither its coming nor
+    its going moves another row: a row of the test split stays one, and nothing like it is learnt.
     """
 
     def __init__(self, *, test_share: float = 0.0, valid_share: float = VALID_SHARE) -> None:
@@ -114,21 +115,23 @@ class Splitter:
             if own == Split.TEST or not self._is_taught(opening, mark):
                 self._held.add(mark, own)
 
-    def split(self, kind: str, opening: str) -> Split:
+    def split(self, kind: str, opening: str) -> Split | None:
+        """Return the row's split, None for one that is to be left out."""
         if kind == ExampleKind.CORRECTION:
             return Split.TRAIN
         own = self._own(opening)
         if own == Split.TEST:
             return own
         mark = sketch(opening)
-        near = self._held.find(mark) if own == Split.TRAIN else own
-        if near == Split.TEST:
-            return Split.TEST
-        return Split.VALID if near and not self._is_taught(opening, mark) else Split.TRAIN
+        near = self._held.find(mark)
+        if Split.TEST in near:
+            return None
+        is_held = own == Split.VALID or Split.VALID in near
+        return Split.VALID if is_held and not self._is_taught(opening, mark) else Split.TRAIN
 
     def tests_what_is_taught(self, opening: str) -> bool:
         """Whether a correction's opening is that of a test row, or nearly so: a leak."""
-        return self._held.find(sketch(opening)) == Split.TEST or opening in self._tested
+        return opening in self._tested or Split.TEST in self._held.find(sketch(opening))
 
     def _own(self, opening: str) -> Split:
         # the shares lie side by side, so that a larger test share moves no row of the other
@@ -141,8 +144,8 @@ class Splitter:
         return opening in self._taught or bool(self._near_taught.find(mark))
 
 
-def assign(rows: Iterable[tuple[str, str]], **shares: float) -> list[Split]:
-    """Return the splits of rows of (kind, opening), in their order."""
+def assign(rows: Iterable[tuple[str, str]], **shares: float) -> list[Split | None]:
+    """Return the splits of rows of (kind, opening), in their order; None for those to be left out."""
     rows, splitter = list(rows), Splitter(**shares)
     for is_correction in (True, False):
         for kind, text in rows:

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from common.htmx import render_page
@@ -79,7 +80,8 @@ def _show(
 def _tables(preview: Preview) -> list[dict[str, Any]]:
     """The counts as tables of (label, n)."""
     names = {user.pk: str(user) for user in User.objects.filter(pk__in=[pk for pk in preview.authors if pk])}
-    kinds, splits = dict(RowKind.choices), dict(Split.choices)
+    kinds = dict(RowKind.choices)
+    splits: dict[str | None, Any] = {**dict(Split.choices), None: _("Left out: like a test row")}
     return [
         {"name": "kinds", "rows": [(kinds[key], n) for key, n in preview.kinds.most_common() if n]},
         {"name": "splits", "rows": [(splits[key], n) for key, n in preview.splits.most_common()]},
