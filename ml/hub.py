@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
         return _fail("refused" if status in (0, 401, 403, 404) else "unreachable", error)
     except (HFValidationError, ValueError) as error:
         return _fail("invalid", error)
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         return _fail("unreachable", error)
     print(commit.commit_url)
     return 0
