@@ -220,7 +220,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-training": {"task": "training.tasks.sweep", "schedule": 15.0},
     "sweep-files": {"task": "training.tasks.sweep_files", "schedule": 60.0},
     "sweep-base-models": {"task": "training.tasks.sweep_base_models", "schedule": 60.0},
-    "sweep-exports": {"task": "training.tasks.sweep_exports", "schedule": 60.0},
+    "count-statistics": {"task": "training.tasks.count_statistics", "schedule": 10.0, "options": {"expires": 10.0}},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},

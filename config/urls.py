@@ -5,6 +5,7 @@ urlpatterns = [
     path("v1/", include("training.api.urls")),
     path("v1/", include("deployment.api.urls")),
     path("api/v1/", include("training.api.rest_urls")),
+    path("api/v1/", include("deployment.api.rest_urls")),
     path("api/v1/", include("labeling.api.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -37,6 +37,7 @@ THINGS: Words = {
     "merge": _("merge"),
     "merge undone": _("merge undone"),
     "model": _("model"),
+    "note": _("note"),
     "preference pair": _("preference pair"),
     "project": _("project"),
     "qualification": _("qualification"),

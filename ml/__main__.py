@@ -12,6 +12,7 @@ USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base mode
        python -m ml evaluate RUN_DIR    measures one model
        python -m ml push FOLDER REPO    uploads a dataset to a Hub
        python -m ml tables ACTION PATH  writes or reads Parquet
+       python -m ml count FOLDER        counts tokens
        python -m ml serve --root DIR    answers requests (--help for more)"""
 
 
@@ -41,6 +42,8 @@ def main(argv: list[str]) -> int:
         from ml.hub import main as run
     elif command == "tables":
         from ml.tables import main as run
+    elif command == "count":
+        from ml.count import main as run
     elif command == "serve":
         from ml.serve import main as run
     else:

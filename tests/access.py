@@ -145,6 +145,10 @@ training-example-import-show admin example_import
 training-example-import-change admin example_import
 training-export-list admin dataset
 training-export-file admin dataset
+training-row-show admin dataset
+training-dataset-note admin dataset
+training-dataset-diff admin dataset
+training-dataset-statistics admin dataset
 training-job-list admin
 training-job-create admin
 training-job-show admin job
@@ -251,6 +255,19 @@ api-member-pause POST:admin member
 api-member-resume POST:admin member
 api-member-remove POST:admin member
 api-base-models GET:admin
+api-datasets GET:admin
+api-dataset GET:admin dataset
+api-dataset-note POST:admin dataset
+api-dataset-rows GET:admin dataset
+api-dataset-row GET:admin dataset
+api-dataset-diff GET:admin dataset
+api-lineage GET:reviewer
+api-member-lineage GET:admin member
+api-member-retract POST:admin member
+api-retractions GET:admin
+api-retraction GET:admin retraction
+api-retraction-undo POST:admin retraction
+api-retraction-retrain POST:admin retraction
 api-dataset-exports GET:admin dataset
 api-dataset-export GET:admin POST:admin dataset
 api-tasks GET:admin POST:admin
@@ -311,4 +328,6 @@ BODY = {
     "wrong_output": "Nobody.",
     "based_on": 0,
     "name": "Another preset",
+    "note": "The first.",
+    "model": "nobody",
 }

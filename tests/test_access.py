@@ -132,6 +132,8 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     file = File.objects.create(
         project=project, key=f"file-{name}", name="rows.jsonl", purpose="fine-tune", sha256="0" * 64, size_bytes=1
     )
+    dataset = DatasetVersionFactory(project=project, number=10_007 if name == "kitchen" else 10_008)
+    dataset.rows.create(position=0, split="train", kind="demonstration", row_hash="0", messages=completion.messages)
     hook, _secret = add_webhook(project=project, url="https://example.org/", events=["case.opened"], by=rita)
     return {
         "base_model": base_model.pk,
@@ -157,7 +159,7 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "retraction": Retraction.objects.create(project=project, reason="Asked for.").pk,
         "second": seconds[0].pk,
         "disagreement": seconds[1].pk,
-        "dataset": DatasetVersionFactory(project=project, number=10_007 if name == "kitchen" else 10_008).number,
+        "dataset": dataset.number,
         "job": JobFactory(project=project, key=f"ftjob-{name}", training_file=file).key,
         "preflight": JobPreflight.objects.create(
             job=JobFactory(project=project, key=f"ftjob-new-{name}"), waits_for_start=True, finished_at=timezone.now()
@@ -195,7 +197,7 @@ def address(name: str, key: Any = None) -> str:
     place = PLACES[name]
     for mark in ("^", "$", "(?P<key>[-:\\w]+)", "(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)"):
         place = place.replace(mark, {"^": "", "$": ""}.get(mark, "x-1"))
-    parts = place.replace("<slug:slug>", "kitchen").replace("<str:token>", "x")
+    parts = place.replace("<slug:slug>", "kitchen").replace("<str:token>", "x").replace("<int:position>", "0")
     head, mark, rest = parts.partition("<")
     return "/" + (head + str(key) + rest.partition(">")[2] if mark else head)
 

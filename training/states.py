@@ -123,6 +123,14 @@ class RowKind(TextChoices):
     PAIR = "pair", _("Compared pair")
 
 
+class CountState(TextChoices):
+    """Of the statistics of a dataset version."""
+
+    COUNTING = "counting", _("Being counted")
+    DONE = "done", _("Counted")
+    FAILED = "failed", _("Not counted")
+
+
 class FilePurpose(TextChoices):
     FINE_TUNE = "fine-tune", _("Rows to train on")
     BATCH = "batch", _("Batch of requests")

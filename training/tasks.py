@@ -72,6 +72,14 @@ def sweep_base_models() -> None:
     recover_pulls()
 
 
+@shared_task
+def count_statistics() -> None:
+    """Count a dataset version that nobody has counted yet, where there is one."""
+    from training.actions.statistics import count_next
+
+    count_next()
+
+
 @shared_task(time_limit=60)
 def sweep() -> None:
     """Take up what a dead worker left behind, and nudge for what waits unnoticed."""

@@ -12,7 +12,7 @@ from deployment.queries.lineage import deployments_with
 from labeling.models import Case, Example, Membership, Submission
 from labeling.queries import require_member
 from labeling.states import Role
-from training.queries.lineage import rows_of, uses_of
+from training.queries.lineage import texts_of_examples, uses_of
 
 
 @require_GET
@@ -22,7 +22,7 @@ def show(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.REVIEWER)
     kind, pk = _subject(request)
     examples = _examples(membership, kind, pk)
-    uses = uses_of(membership.project, rows_of(membership.project, examples))
+    uses = uses_of(membership.project, texts_of_examples(examples))
     context = {
         "kind": kind,
         "pk": pk,

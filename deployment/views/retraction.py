@@ -21,7 +21,7 @@ from labeling.queries.retraction import pairs_judged_by, work_of
 from labeling.states import Role
 from training.actions.errors import TrainingError
 from training.actions.retraining import retrain_without_retracted
-from training.queries.lineage import retracted_counts, rows_of_person, rows_of_retraction, uses_of
+from training.queries.lineage import retracted_counts, texts_of_person, texts_of_retraction, uses_of
 
 
 @require_GET
@@ -44,7 +44,7 @@ def show(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     retraction = _find(membership, pk)
     project = membership.project
-    uses = uses_of(project, rows_of_retraction(retraction))
+    uses = uses_of(project, texts_of_retraction(retraction))
     newest = project.dataset_versions.own().order_by("-number").first()
     context = {
         "retraction": retraction,
@@ -76,7 +76,7 @@ def person(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
             messages.error(request, str(error))
             return redirect("labeling-member-show", slug, pk)
         return redirect("deployment-retraction-show", slug, made.pk)
-    uses = uses_of(project, rows_of_person(project, member.user))
+    uses = uses_of(project, texts_of_person(project, member.user))
     context = {
         "member": member,
         "form": form,

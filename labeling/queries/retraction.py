@@ -80,11 +80,12 @@ def tests_with(project: Project, examples: Iterable[Example]) -> list[int]:
     return sorted(found)
 
 
-def pairs_judged_by(project: Project, person: User) -> list[int]:
-    """Return the pairs in use that hold an answer of the person, or would not be there without their vote."""
+def pairs_judged_by(project: Project, person: User, *, in_use: bool = True) -> list[int]:
+    """Return the pairs that hold an answer of the person, or would not be there without their vote: those in use, or all."""
     votes = Vote.objects.filter(comparison=OuterRef("comparison"), person=person)
     theirs = Q(comparison__submission_a__author=person) | Q(comparison__submission_b__author=person)
-    rows = PreferencePair.objects.filter(Exists(votes) | theirs, project=project, retracted_at__isnull=True)
+    rows = PreferencePair.objects.filter(Exists(votes) | theirs, project=project)
+    rows = rows.filter(retracted_at__isnull=True) if in_use else rows
     found = []
     for row in rows.select_related("comparison__submission_a", "comparison__submission_b").prefetch_related(
         "comparison__votes"

@@ -15,11 +15,13 @@ from labeling.actions.retraction import retract_example, retract_person, undo_re
 from labeling.models import Example, Retraction
 from labeling.states import ComparisonSource, SubmissionState, VoteChoice
 from tests.factories import CaseFactory, ExampleFactory, JobFactory, SubmissionFactory, TunedModelFactory
+from training.actions.composition import Composition
 from training.actions.dataset import freeze_dataset
 from training.actions.evaluation import request_evaluation
 from training.actions.retraining import retrain_without_retracted
 from training.models import Job, TunedModel
-from training.queries.lineage import retracted_counts_of_models, rows_of_person, uses_of
+from training.queries.lineage import retracted_counts_of_models, texts_of_person, uses_of
+from training.states import RowKind
 
 BOBS = ["Bob answers in the kitchen.", "Bob corrects the stove.", "Bob asks it in other words?", "Bob's other answer."]
 RITAS = "Rita answers in the garden."
@@ -60,7 +62,7 @@ def taught(project, bob, rita, alice, base_model) -> TunedModel:
 
 
 def train(project, by, base_model, **more) -> TunedModel:
-    version = freeze_dataset(project=project, by=by)
+    version = freeze_dataset(project=project, by=by, composition=Composition(kinds=tuple(RowKind.values)))
     settings = {"n_epochs": 3, "learning_rate_multiplier": 0.5, "batch_size": 4, "lora_rank": 8}
     job = JobFactory(
         project=project,
@@ -83,10 +85,15 @@ def written(folder: Path) -> str:
     return "".join(path.read_text() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
+def frozen(job: Job) -> str:
+    """Everything that the rows of the job's version say, as text."""
+    return str(list(job.dataset_version.rows.values_list("messages", "rejected")))
+
+
 def test_the_next_version_and_job_and_evaluation_are_without_the_persons_texts(
     project, bob, alice, taught, settings
 ) -> None:
-    before = uses_of(project, rows_of_person(project, bob))
+    before = uses_of(project, texts_of_person(project, bob))
     assert [use.version.number for use in before.versions] == [1]
     retract_person(project=project, person=bob, by=alice, reason="Asked for it.")
     job = retrain_without_retracted(model=taught, by=alice)
@@ -96,8 +103,9 @@ def test_the_next_version_and_job_and_evaluation_are_without_the_persons_texts(
         assert files
         assert [text for text in BOBS if text in files] == []
     assert RITAS in written(job.run_dir)
+    assert [text for text in BOBS if text in frozen(job)] == []
     assert job.dataset_version.number == 2
-    assert not uses_of(project, rows_of_person(project, bob).filter(version=job.dataset_version))
+    assert job.dataset_version.pk not in texts_of_person(project, bob).counts(project)
     former = taught.job
     for name in ("base_model", "suffix", "seed", "hyperparameters", "method"):
         assert getattr(job, name) == getattr(former, name)
@@ -108,14 +116,15 @@ def test_without_the_retraction_the_files_have_the_texts(project, bob, alice, ta
     evaluation = request_evaluation(project=project, base_model=taught.base_model)
     files = written(job.run_dir) + written(evaluation.run_dir)
     assert all(text in files for text in BOBS[:3])
+    assert BOBS[3] in frozen(job)  # a pair, which jobs of the method SFT do not read
 
 
 def test_versions_models_and_deployments_are_marked_by_what_they_hold(project, bob, alice, taught) -> None:
     heir = train(project, alice, taught.base_model, parent=taught)
     assert retracted_counts_of_models(project) == {}
     done = retract_person(project=project, person=bob, by=alice, reason="Asked for it.")
-    n = done.examples.count()
-    uses = uses_of(project, rows_of_person(project, bob))
+    n = 3  # two examples and a pair
+    uses = uses_of(project, texts_of_person(project, bob))
     assert [(use.model, use.n_rows, use.n_inherited) for use in uses.models] == [(heir, n, n), (taught, n, 0)]
     assert [(use.model, use.is_live) for use in deployments_with(uses.models)] == [(heir, True), (taught, False)]
     assert retracted_counts_of_models(project) == {taught.pk: n, heir.pk: 2 * n}
@@ -126,10 +135,10 @@ def test_versions_models_and_deployments_are_marked_by_what_they_hold(project, b
 
 
 def test_a_model_that_goes_on_from_one_with_the_texts_has_learnt_them(project, bob, alice, taught, base_model) -> None:
-    done = retract_person(project=project, person=bob, by=alice, reason="Asked for it.")
+    retract_person(project=project, person=bob, by=alice, reason="Asked for it.")
     demonstrate(project, alice, "What is new?", "Nothing much.")
     heir = train(project, alice, base_model, parent=taught)
-    assert retracted_counts_of_models(project)[heir.pk] == done.examples.count()
+    assert retracted_counts_of_models(project)[heir.pk] == 3
     assert retrain_without_retracted(model=heir, by=alice).parent is None
 
 
@@ -141,9 +150,9 @@ class TestCommand:
 
     def test_it_lists_retracts_and_trains_anew(self, project, bob, taught) -> None:
         told = self.run("--person", "bob@example.org", "--dry-run")
-        assert "version v1: 2 rows" in told
-        assert f"model {taught.name}: 2 rows" in told
-        assert f"deployment assistant: {taught.name}, live, 2 rows" in told
+        assert "version v1: 3 rows" in told
+        assert f"model {taught.name}: 3 rows" in told
+        assert f"deployment assistant: {taught.name}, live, 3 rows" in told
         assert not Retraction.objects.exists()
         told = self.run("--person", "bob@example.org", "--by", "alice@example.org", "--reason", "Left", "--retrain")
         job = Job.objects.latest("pk")
@@ -189,9 +198,9 @@ class TestPages:
         assert done.context["n_examples"] == 2
         assert "Train again without them" in done.text
         assert "holds retracted rows" in done.text
-        assert "contains 2 retracted rows" in client.get(reverse("training-dataset-list", args=["kitchen"])).text
-        assert "contains 2 retracted rows" in client.get(reverse("training-model-list", args=["kitchen"])).text
-        assert "contains 2 retracted rows" in client.get(self.url("release-show")).text
+        assert "contains 3 retracted rows" in client.get(reverse("training-dataset-list", args=["kitchen"])).text
+        assert "contains 3 retracted rows" in client.get(reverse("training-model-list", args=["kitchen"])).text
+        assert "contains 3 retracted rows" in client.get(self.url("release-show")).text
         assert "Nothing of this person" in client.get(address).text
 
     def test_a_button_trains_anew_and_another_takes_it_back(self, sign_in, project, alice, bob, taught) -> None:
@@ -227,5 +236,41 @@ class TestPages:
         retract_person(project=project, person=bob, by=alice, reason="Asked")
         page = sign_in(alice).get(reverse("training-model-lineage", args=["kitchen", heir.pk]))
         assert page.context["ancestors"] == [taught]
-        assert "contains 4 retracted rows" in page.text
+        assert "contains 6 retracted rows" in page.text
         assert "Rita" in page.text
+
+
+class TestInterface:
+    def test_a_person_is_retracted_trained_without_and_taken_back(self, sign_in, project, alice, bob, taught) -> None:
+        client = sign_in(alice)
+        place = "/api/v1/p/kitchen/"
+        member = project.memberships.get(user=bob).pk
+        before = client.get(f"{place}people/{member}/lineage/").json()
+        assert before["versions"] == [{"version": 1, "n_rows": 3}]
+        assert before["jobs"] == [taught.job.key]
+        assert [(use["model"], use["is_live"]) for use in before["deployments"]] == [(taught.name, True)]
+
+        def post(address: str, **body: str):
+            return client.post(f"{place}{address}", body, content_type="application/json")
+
+        made = post(f"people/{member}/retract/", reason="Asked")
+        assert made.status_code == 201
+        found = made.json()
+        pk = found["retraction"]["id"]
+        assert (found["n_examples"], found["n_pairs"], found["n_tests"]) == (2, 2, 1)
+        assert found["held_by"] == before
+        assert post(f"people/{member}/retract/", reason="Again").status_code == 409
+        assert post(f"retractions/{pk}/retrain/", model="nobody").status_code == 422
+        job = post(f"retractions/{pk}/retrain/", model=taught.name).json()
+        assert job == {"job": Job.objects.latest("pk").key, "version": 2}
+        assert post(f"retractions/{pk}/undo/").json()["retraction"]["undone_by"]["name"] == "Alice"
+        assert [row["id"] for row in client.get(f"{place}retractions/").json()["items"]] == [pk]
+        assert client.get(f"{place}retractions/{pk}/").json()["held_by"]["versions"][0]["version"] == 1
+
+    def test_where_a_text_went(self, sign_in, rita, bob, taught) -> None:
+        client = sign_in(rita)
+        case = Example.objects.get(correction__author=bob).correction.case
+        found = client.get("/api/v1/p/kitchen/lineage/", {"case": case.pk}).json()
+        assert found["models"] == [{"model": taught.name, "n_rows": 1, "n_inherited": 0, "is_deleted": False}]
+        assert client.get("/api/v1/p/kitchen/lineage/", {"case": case.pk, "example": 1}).status_code == 422
+        assert client.get("/api/v1/p/kitchen/lineage/", {"example": 10**6}).json()["versions"] == []

@@ -321,6 +321,7 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
         "cycle": 1,
     } | {
         "retraction": retraction.pk,
+        "row": 0,
         "model": model.pk,
     }
 

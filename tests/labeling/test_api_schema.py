@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from labeling.actions.api_key import create_key
-from labeling.models import Draft
+from labeling.models import Draft, Retraction
 from labeling.states import TaskState
 from tests.factories import (
     CaseFactory,
@@ -65,6 +65,7 @@ def keys_in_addresses(project, bob) -> dict[str, int]:
         "examples": ExampleFactory(project=project).pk,
         "comparisons": ComparisonFactory(project=project).pk,
         "presets": Preset.objects.create(project=project, name="Bold").pk,
+        "retractions": Retraction.objects.create(project=project, reason="Asked for.").pk,
     }
 
 

@@ -95,7 +95,7 @@ def test_the_page_counts_sources_and_news(sign_in, project, alice, version) -> N
     assert "new since v1" in text
     assert DatasetVersion.objects.get(number=2).content_hash in text
     counts = {tab["name"]: tab["n"] for tab in response.context["tabs"]}
-    assert counts == {"all": 32, "train": 32 - version.n_valid, "valid": version.n_valid, "new": 1, "gone": 0}
+    assert counts == {"all": 32, "new": 1, "gone": 0}
     assert client.get(url("show", 9)).status_code == 404
 
 

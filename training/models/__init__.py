@@ -6,11 +6,13 @@ from training.models.job import Event, Job
 from training.models.preflight import JobPreflight
 from training.models.preset import Preset
 from training.models.registry import BaseModel, ProjectBaseModel, TunedModel
+from training.models.statistics import DatasetStatistics, RowFacts
 
 __all__ = [
     "BaseModel",
     "DatasetExport",
     "DatasetRow",
+    "DatasetStatistics",
     "DatasetVersion",
     "Evaluation",
     "EvaluationResult",
@@ -20,5 +22,6 @@ __all__ = [
     "JobPreflight",
     "Preset",
     "ProjectBaseModel",
+    "RowFacts",
     "TunedModel",
 ]

@@ -1,16 +1,29 @@
 """Where rows come from, and where they went: versions, jobs and models that hold them. Marks are counted, never copied."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Q, QuerySet
 
-from labeling.models import Case, Correction, Example, InstructionVersion, Project, Retraction, Review, User
-from labeling.queries.retraction import work_of
+from labeling.models import (
+    Case,
+    Correction,
+    Example,
+    InstructionVersion,
+    PreferencePair,
+    Project,
+    Retraction,
+    Review,
+    User,
+)
+from labeling.queries.retraction import pairs_judged_by, work_of
 from training.models import DatasetRow, DatasetVersion, Job, TunedModel
 
 # A row whose text was taken back after it had been frozen. One that a later correction replaced is not meant.
-RETRACTED = Q(example__retracted_at__isnull=False, example__retraction__isnull=False)
+RETRACTED = Q(example__retracted_at__isnull=False, example__retraction__isnull=False) | Q(
+    pair__retracted_at__isnull=False, pair__retraction__isnull=False
+)
 
 
 @dataclass(frozen=True)
@@ -46,22 +59,45 @@ class Uses:
         return bool(self.versions or self.models)
 
 
-def rows_of(project: Project, examples: "QuerySet[Example]") -> "QuerySet[DatasetRow]":
-    """Return the frozen rows that were made of these examples, in all versions of the project."""
-    return DatasetRow.objects.filter(version__project=project, example__in=examples.values("pk")).order_by()
+@dataclass(frozen=True)
+class Texts:
+    """What rows are made of: examples, and the pairs of comparisons. Asked for apart, since each has its own index."""
+
+    examples: "QuerySet[Example]"
+    pairs: "QuerySet[PreferencePair]"
+
+    def counts(self, project: Project) -> dict[int, int]:
+        """Return how many rows of these texts each version of the project holds, by its key."""
+        rows = DatasetRow.objects.filter(version__project=project).order_by()
+        found: Counter[int] = Counter()
+        for some in (
+            rows.filter(example__in=self.examples.values("pk")),
+            rows.filter(pair__in=self.pairs.values("pk")),
+        ):
+            found.update(dict(some.values_list("version_id").annotate(n=Count("pk"))))
+        return dict(found)
 
 
-def rows_of_retraction(retraction: Retraction) -> "QuerySet[DatasetRow]":
-    return rows_of(retraction.project, Example.objects.filter(retraction=retraction))
+def texts_of_examples(examples: "QuerySet[Example]") -> Texts:
+    """Return these examples, and the pairs of comparisons in which their submissions were one of the answers."""
+    answers = Q(comparison__submission_a__example__in=examples) | Q(comparison__submission_b__example__in=examples)
+    return Texts(examples, PreferencePair.objects.filter(answers))
 
 
-def rows_of_person(project: Project, person: User) -> "QuerySet[DatasetRow]":
-    return rows_of(project, work_of(project, person))
+def texts_of_retraction(retraction: Retraction) -> Texts:
+    return Texts(Example.objects.filter(retraction=retraction), PreferencePair.objects.filter(retraction=retraction))
 
 
-def uses_of(project: Project, rows: "QuerySet[DatasetRow]") -> Uses:
-    """Return the versions that hold the rows, the jobs on them, and the models that learnt from them."""
-    counts = dict(rows.values_list("version_id").annotate(n=Count("pk")))
+def texts_of_person(project: Project, person: User) -> Texts:
+    """Return what a retraction of the person would take out, and what one has taken out."""
+    judged = pairs_judged_by(project, person, in_use=False)
+    pairs = PreferencePair.objects.filter(Q(pk__in=judged) | Q(retraction__person=person), project=project)
+    return Texts(work_of(project, person), pairs)
+
+
+def uses_of(project: Project, texts: Texts) -> Uses:
+    """Return the versions that hold the texts, the jobs on them, and the models that learnt from them."""
+    counts = texts.counts(project)
     if not counts:
         return Uses()
     versions = DatasetVersion.objects.filter(pk__in=counts).order_by("-number")
@@ -94,8 +130,8 @@ def models_with(project: Project, counts: Mapping[int, int]) -> list[ModelUse]:
 
 def retracted_counts(project: Project) -> dict[int, int]:
     """Return how many retracted rows each version of the project holds, by its key; none that holds none."""
-    gone = Example.objects.filter(project=project).retracted()
-    return dict(rows_of(project, gone).values_list("version_id").annotate(n=Count("pk")))
+    pairs = PreferencePair.objects.filter(project=project, retracted_at__isnull=False, retraction__isnull=False)
+    return Texts(Example.objects.filter(project=project).retracted(), pairs).counts(project)
 
 
 def retracted_counts_of_models(project: Project) -> dict[int, int]:
@@ -168,3 +204,12 @@ def mark_retracted(project: Project, versions: Iterable[DatasetVersion]) -> None
     counts = retracted_counts(project)
     for version in versions:
         version.n_retracted = counts.get(version.pk, 0)  # type: ignore[attr-defined]
+
+
+def versions_with(row: DatasetRow) -> list[DatasetVersion]:
+    """Return the versions that hold the same text of the same example or pair, newest first; of a file's row, its own."""
+    if row.example_id is None and row.pair_id is None:
+        return [row.version]
+    made_of = {"example": row.example_id} if row.example_id else {"pair": row.pair_id}
+    held = DatasetRow.objects.filter(**made_of, row_hash=row.row_hash).values("version")
+    return list(DatasetVersion.objects.filter(pk__in=held).order_by("-number"))

@@ -5,6 +5,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -15,10 +16,11 @@ from labeling.states import Role
 from training.actions.composition import Composition
 from training.actions.dataset import freeze_dataset
 from training.actions.errors import Leak, NothingToFreeze
-from training.forms import FreezeForm
+from training.forms import FreezeForm, RowsForm
 from training.models import DatasetVersion
 from training.queries import export_chunks, gone_rows, new_rows, previous_version, sources, unfrozen_examples
-from training.queries.lineage import mark_retracted
+from training.queries.lineage import mark_retracted, retracted_counts
+from training.queries.rows import COUNT_LIMIT, Criteria, count_up_to, narrow, page_of
 from training.states import Split
 from training.views.composition import show_leak
 
@@ -61,42 +63,46 @@ def dataset_create(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 @login_required
 def dataset_show(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """A version, and its rows, searched and filtered, some at a time."""
     membership = require_member(request, slug, Role.ADMIN)
     version = get_object_or_404(DatasetVersion.objects.visible_to(membership), number=number)
     previous = previous_version(version)
-    all_rows, new, gone = version.rows.all(), new_rows(version, previous), gone_rows(version, previous)
-    rows_of = {
-        "all": all_rows,
-        "train": all_rows.filter(split=Split.TRAIN),
-        "valid": all_rows.filter(split=Split.VALID),
-        "test": all_rows.filter(split=Split.TEST),
-        "new": new,
-        "gone": gone,
-    }
+    new, gone = new_rows(version, previous), gone_rows(version, previous)
     n_new, n_gone = new.count(), gone.count()
     tabs = [
         {"name": "all", "label": _("All"), "n": version.n_examples},
-        {"name": "train", "label": _("Training"), "n": version.n_train},
-        {"name": "valid", "label": _("Held out"), "n": version.n_valid},
-        *([{"name": "test", "label": _("For tests"), "n": version.n_test}] if version.n_test else []),
         {"name": "new", "label": _("New"), "n": n_new},
         {"name": "gone", "label": _("Gone"), "n": n_gone},
     ]
     tab = request.GET.get("rows", "all")
-    tab = tab if tab in rows_of else "all"
-    rows = rows_of[tab].select_related("example__author").order_by("position")
+    rows = {"new": new, "gone": gone}.get(tab, version.rows.all())
+    form = RowsForm(request.GET, version=version)
+    criteria = form.criteria()
+    found = narrow(rows, criteria)
     context = {
         "version": version,
         "previous": previous,
         "tabs": tabs,
-        "tab": tab,
+        "tab": tab if tab in ("new", "gone") else "all",
+        "shown": previous if tab == "gone" else version,
         "n_new": n_new,
         "n_gone": n_gone,
-        "page": paginate(request, rows, size=25),
-        "sources": sources(version),
+        "n_retracted": retracted_counts(membership.project).get(version.pk, 0),
+        "form": form,
+        "note_form": FreezeForm(initial={"note": version.note}),
+        "is_filtered": criteria != Criteria(),
+        "n_found": count_up_to(found) if criteria != Criteria() else None,
+        "limit": COUNT_LIMIT,
+        "page": page_of(found, after=_position(request, "after"), before=_position(request, "before")),
+        "sources": SimpleLazyObject(lambda: sources(version)),
         "jobs": version.jobs.order_by("-pk")[:5],
     }
     return render_page(request, "training/dataset_show.html", context, fragment="training/_dataset_rows.html")
+
+
+def _position(request: HttpRequest, name: str) -> int | None:
+    value = request.GET.get(name, "")
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else None
 
 
 @require_GET

@@ -11,7 +11,7 @@ from labeling.models import Example, Project, User
 from labeling.queries.retraction import pairs_judged_by, work_of
 from training.actions.errors import TrainingError
 from training.actions.retraining import retrain_without_retracted
-from training.queries.lineage import Uses, rows_of, uses_of
+from training.queries.lineage import Uses, texts_of_examples, texts_of_person, uses_of
 
 
 class Command(BaseCommand):
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         examples = work_of(row, whose) if whose else Example.objects.filter(project=row, pk=example or 0)
         if whose is None and not examples.exists():
             raise CommandError(f"The project {project} has no example {example}.")
-        uses = uses_of(row, rows_of(row, examples))
+        uses = uses_of(row, texts_of_person(row, whose) if whose else texts_of_examples(examples))
         n_pairs = len(pairs_judged_by(row, whose)) if whose else 0
         n_in_use = examples.trainable().count()
         self.stdout.write(f"Examples in use: {n_in_use}. Pairs of comparisons: {n_pairs}.")
