@@ -266,6 +266,8 @@ def trainer_config(
     """TRL's configuration. On a CPU each pair is a micro-batch of its own, so that nothing is padded to other pairs."""
     size = hyperparameters.batch_size
     micro_batch, accumulation = (size, 1) if device.name == "cuda" else (1, size)
+    if run.config.get("half_micro_batch") and micro_batch % 2 == 0:
+        micro_batch, accumulation = micro_batch // 2, 2
     return DPOConfig(
         output_dir=str(run.path / "checkpoints"),
         num_train_epochs=1,

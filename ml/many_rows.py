@@ -345,6 +345,8 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
             "started", **facts, precision=str(device.dtype).removeprefix("torch."), n_processes=state.num_processes
         )
     max_tokens = int(config.get("micro_batch_tokens") or (CPU_PACK if device.name == "cpu" else GPU_PACK))
+    if config.get("half_micro_batch"):
+        max_tokens //= 2
     world, is_shared = state.num_processes, device.name == "cpu"
 
     def passes(rows: list[Row]) -> Row:

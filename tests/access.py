@@ -151,6 +151,8 @@ training-dataset-diff admin dataset
 training-dataset-statistics admin dataset
 training-job-list admin
 training-job-create admin
+training-job-compare admin
+training-job-priority admin job
 training-job-show admin job
 training-job-stream admin job
 training-job-preflight admin preflight

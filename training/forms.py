@@ -9,6 +9,7 @@ from labeling.forms.prompt_import import TagsField
 from labeling.models import Project
 from training.actions.errors import BadHyperparameter
 from training.actions.hyperparameters import check_value
+from training.actions.job import LEAST_PRIORITY, MOST_PRIORITY
 from training.formats import FORMATS
 from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter, of_method
 from training.languages import language_name
@@ -30,6 +31,12 @@ class FreezeForm(forms.Form):
         max_length=500,
         help_text=_("What is special about this version, for whoever looks at it later."),
     )
+
+
+class PriorityForm(forms.Form):
+    """Which waiting job comes first."""
+
+    priority = forms.IntegerField(min_value=LEAST_PRIORITY, max_value=MOST_PRIORITY)
 
 
 class JobForm(forms.Form):

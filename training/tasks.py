@@ -16,10 +16,10 @@ def preflight_job(job_pk: int) -> None:
 
 @shared_task
 def run_job(job_pk: int) -> None:
-    """Train; does nothing when the job is no longer waiting."""
-    from training.actions.job import execute_job
+    """Train what is first in the queue, which need not be the job that the message was sent for."""
+    from training.actions.job import execute_next_job
 
-    execute_job(job=Job.objects.get(pk=job_pk))
+    execute_next_job()
 
 
 @shared_task

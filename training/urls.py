@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from training.views import (
     base_model,
+    compare,
     composition,
     dataset,
     dataset_rows,
@@ -35,6 +36,7 @@ project_urls = [
     path("datasets/<int:number>/exports/", export.export_list, name="training-export-list"),
     path("datasets/<int:number>/exports/file/", export.export_file, name="training-export-file"),
     path("jobs/", job.job_list, name="training-job-list"),
+    path("jobs/compare/", compare.job_compare, name="training-job-compare"),
     path("jobs/new/", new_job.job_create, name="training-job-create"),
     path("jobs/presets/", preset.preset_list, name="training-preset-list"),
     path("jobs/presets/save/", preset.preset_save, name="training-preset-save"),
@@ -47,6 +49,7 @@ project_urls = [
     path("jobs/<slug:key>/cancel/", job.job_cancel, name="training-job-cancel"),
     path("jobs/<slug:key>/pause/", job.job_pause, name="training-job-pause"),
     path("jobs/<slug:key>/resume/", job.job_resume, name="training-job-resume"),
+    path("jobs/<slug:key>/priority/", job.job_priority, name="training-job-priority"),
     path("models/", model.model_list, name="training-model-list"),
     path("models/default/", base_model.base_model_default, name="training-base-model-default"),
     path("models/<int:pk>/download/", model.model_download, name="training-model-download"),

@@ -12,7 +12,7 @@ from training import tasks
 from training.actions import runner
 from training.actions.dataset import freeze_dataset
 from training.actions.evaluation import request_evaluation
-from training.actions.job import create_job, execute_job
+from training.actions.job import append_event, create_job, execute_job
 from training.actions.recovery import recover
 from training.models import Evaluation, Job
 from training.states import EvaluationState, JobState
@@ -102,10 +102,19 @@ def test_a_job_whose_cancellation_nobody_carried_out_is_cancelled(job, nudges, d
 
 
 def test_a_job_that_kills_its_workers_is_given_up(job, nudges, dead_worker) -> None:
-    set_running(job, worker=dead_worker, n_attempts=runner.MAX_ATTEMPTS)
+    for _n in range(runner.MAX_ATTEMPTS):
+        append_event(job, JobState.RUNNING)
+    append_event(job, "checkpoint", {"step": 3})
+    set_running(job, worker=dead_worker)
     recover()
     job.refresh_from_db()
-    assert (job.state, job.error) == (JobState.FAILED, "Its worker died 5 times.")
+    assert job.state == JobState.QUEUED, "it got to a checkpoint"
+    for _n in range(runner.MAX_ATTEMPTS):
+        append_event(job, JobState.RUNNING)
+    set_running(job, worker=dead_worker)
+    recover()
+    job.refresh_from_db()
+    assert (job.state, job.error) == (JobState.FAILED, "Its worker died 8 times without getting any further.")
 
 
 def test_a_job_whose_preparation_was_cut_off_is_prepared(project, base_model, nudges) -> None:

@@ -24,6 +24,7 @@ from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRo
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
 from training.actions.results import write_result_file
+from training.actions.retry import has_half_batch, reason_to_retry
 from training.actions.setup import check_setup, trainer_setup
 from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
@@ -43,6 +44,7 @@ from training.states import (
 logger = logging.getLogger(__name__)
 
 MAX_SUFFIX = 64
+LEAST_PRIORITY, MOST_PRIORITY = -100, 100
 
 
 def create_job(
@@ -140,22 +142,46 @@ def cancel_job(*, job: Job, by: User | None = None) -> None:
 
 
 def pause_job(*, job: Job, by: User | None = None) -> None:
-    """Free the machine for something else; the job goes on from its last checkpoint when it is resumed."""
-    _change_or_refuse(job, JobState.PAUSED, by)
+    """Free the machine for something else; the job goes on from its last checkpoint when it is resumed.
+
+    Does nothing when somebody else has just paused it. Raises NotPossible.
+    """
+    _change_or_refuse(job, JobState.PAUSED, by, is_done=(JobState.PAUSED,))
 
 
 def resume_job(*, job: Job, by: User | None = None) -> None:
-    """Put a paused job back into the queue."""
+    """Put a paused job back into the queue; does nothing when it is there or runs already. Raises NotPossible."""
     with transaction.atomic():
-        _change_or_refuse(job, JobState.QUEUED, by)
+        _change_or_refuse(job, JobState.QUEUED, by, is_done=(JobState.QUEUED, JobState.RUNNING))
         nudge(job)
 
 
-def execute_job(*, job: Job) -> None:
+def set_priority(*, job: Job, priority: int, by: User | None = None) -> None:
+    """Let a job overtake those of a lower priority, or be overtaken. Raises NotPossible when it has ended."""
+    if not LEAST_PRIORITY <= priority <= MOST_PRIORITY:
+        raise NotPossible(_("A priority is a number from %d to %d.") % (LEAST_PRIORITY, MOST_PRIORITY))
+    with transaction.atomic():
+        row = Job.objects.select_for_update().get(pk=job.pk)
+        if row.has_ended:
+            raise NotPossible(_("The job has already ended."))
+        if row.priority != priority:
+            record(row, what="priority", before=row.priority, after=priority, by=by)
+            Job.objects.filter(pk=job.pk).update(priority=priority)
+    job.priority = priority
+
+
+def execute_next_job() -> None:
+    """Execute the job that is first in the queue, if any waits: a message says that there is work, the rows say which."""
+    while job := Job.objects.waiting().first():
+        if execute_job(job=job):
+            break  # the worker may have been asked to leave; who waits has a message or is found by the sweep
+
+
+def execute_job(*, job: Job) -> bool:
     """Claim a queued job, train in a child process and follow it to its end. Blocks for as long as that takes.
 
-    Returns at once when the job is not waiting, so that two nudges do no harm. Killed at any moment, the job is taken up
-    again by `recovery.recover`.
+    Returns False at once when the job is not waiting, so that two nudges do no harm. Killed at any moment, the job is taken
+    up again by `recovery.recover`.
     """
     now = timezone.now()
     try:
@@ -168,20 +194,21 @@ def execute_job(*, job: Job) -> None:
             n_attempts=job.n_attempts + 1,
         )
     except StateError:
-        return
+        return False
     try:
         _write_config(job)
         child = runner.Child("dpo" if job.learns_preferences else "sft", job.run_dir)
     except OSError as error:
         logger.exception("%s: the trainer cannot be started", job)
         change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())
-        return
+        return True
     try:
         state = _follow(job, child)
     finally:
         child.end()
     with contextlib.suppress(StateError):  # cancelled or paused in this very moment: that stands
         _finish(job, child, state)
+    return True
 
 
 def change_state(job: Job, after: JobState, *, by: User | None = None, reason: str = "", **fields: Any) -> None:
@@ -209,12 +236,16 @@ def normalise_suffix(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_SUFFIX].strip("-")
 
 
-def _change_or_refuse(job: Job, after: JobState, by: User | None) -> None:
+def _change_or_refuse(job: Job, after: JobState, by: User | None, *, is_done: tuple[JobState, ...]) -> None:
     job.refresh_from_db()
+    if job.state in is_done:
+        return
     try:
         change_state(job, after, by=by)
     except StateError as error:
-        raise NotPossible from error
+        job.refresh_from_db()
+        if job.state not in is_done:  # else somebody else was faster, with the same wish
+            raise NotPossible from error
 
 
 def _queue_number(job: Job) -> int:
@@ -265,6 +296,7 @@ def _write_config(job: Job) -> None:
         "parent_pid": runner.worker_pid(job.worker),
         "hyperparameters": _trainer_hyperparameters(job),
         **trainer_setup(job),
+        "half_micro_batch": has_half_batch(job),
     }
     runner.write_json(job.run_dir / "config.json", config)
 
@@ -348,10 +380,12 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
                 fields["result_file"] = write_result_file(job=job, result=result)
             change_state(job, JobState.SUCCEEDED, reason=model.name, **fields)
         runner.remove_checkpoints(job.run_dir)
-    elif runner.was_stopped(child, n_attempts=job.n_attempts):
-        change_state(job, JobState.QUEUED, reason="stopped")
-        if not runner.SHUTDOWN.is_set():
-            nudge(job)
     else:
         kind, message = runner.sort_error(child=child, result=result)
+        if reason := reason_to_retry(job, child=child, kind=kind):
+            with transaction.atomic():
+                change_state(job, JobState.QUEUED, reason=reason)
+                if not runner.SHUTDOWN.is_set():
+                    nudge(job)
+            return
         change_state(job, JobState.FAILED, result=result, error_kind=kind, error=message, finished_at=now)

@@ -12,6 +12,7 @@ from training.actions import evaluation as evaluations
 from training.actions import job as jobs
 from training.actions import runner
 from training.actions.file import delete_expired_files
+from training.actions.retry import count_fruitless
 from training.models import Evaluation, Job
 from training.states import ErrorKind, EvaluationState, JobState
 
@@ -67,8 +68,8 @@ def _recover_job(job: Job) -> None:
     if job.cancel_requested_at:
         jobs.change_state(job, JobState.CANCELLED, finished_at=now)
         runner.remove_checkpoints(job.run_dir)
-    elif job.n_attempts >= runner.MAX_ATTEMPTS:
-        message = f"Its worker died {job.n_attempts} times."
+    elif (n_fruitless := count_fruitless(job)) >= runner.MAX_ATTEMPTS:
+        message = f"Its worker died {n_fruitless} times without getting any further."
         jobs.change_state(job, JobState.FAILED, error_kind=ErrorKind.CODE, error=message, finished_at=now)
     else:
         jobs.change_state(job, JobState.QUEUED, reason="worker_lost")

@@ -174,18 +174,17 @@ class Child:
 
 
 def stop_leftover(run_dir: Path) -> None:
-    """End the child of a worker that died and could not: two processes in one run directory would spoil it.
+    """End the children of a worker that died and could not: two processes in one run directory would spoil it.
 
-    The number is only trusted while the process still has the run directory in its command line.
+    A child is known by its command line. The file with its number is not enough: a worker can die between the start of a
+    child and the writing of its number.
     """
-    with contextlib.suppress(OSError, ValueError):
-        pid = int((run_dir / PID_FILE).read_text())
-        if str(run_dir) not in Path(f"/proc/{pid}/cmdline").read_text():
-            return
+    leftovers = _children_of(run_dir)
+    for pid in leftovers:
         _signal_group(pid, signal.SIGKILL)
-        deadline = time.monotonic() + GRACE_S
-        while _is_running(pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
+    deadline = time.monotonic() + GRACE_S
+    while any(_is_running(pid) for pid in leftovers) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def was_stopped(child: Child, *, n_attempts: int) -> bool:
@@ -211,6 +210,17 @@ def sort_error(*, child: Child, result: dict[str, Any]) -> tuple[str, str]:
 def remove_checkpoints(run_dir: Path) -> None:
     """Free the space of a run that will not be resumed."""
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+
+
+def _children_of(run_dir: Path) -> list[int]:
+    """Return the numbers of the processes that work on a run directory, as the system's table of processes has them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            if words[: len(settings.ML_COMMAND)] == settings.ML_COMMAND and str(run_dir) in words:
+                found.append(int(path.parent.name))
+    return found
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -18,11 +19,21 @@ from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
 from training.actions.errors import NotPossible
-from training.actions.job import cancel_job, pause_job, resume_job
+from training.actions.job import (
+    LEAST_PRIORITY,
+    MOST_PRIORITY,
+    cancel_job,
+    pause_job,
+    resume_job,
+    set_priority,
+)
 from training.charts import line_chart
+from training.curves import curves
+from training.forms import PriorityForm
 from training.models import Event, Job
 from training.queries import continuations, loss_points
 from training.queries.lineage import ancestors_of
+from training.queries.queue import find_place
 from training.states import ErrorKind, JobState
 
 AT_WORK = (JobState.VALIDATING_FILES, JobState.QUEUED, JobState.RUNNING)
@@ -67,6 +78,17 @@ def job_pause(request: HttpRequest, slug: str, key: str) -> HttpResponse:
 @login_required
 def job_resume(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     return _act(request, slug, key, resume_job)
+
+
+@require_POST
+@login_required
+def job_priority(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    _find(require_member(request, slug, Role.ADMIN), key)
+    form = PriorityForm(request.POST)
+    if form.is_valid():
+        return _act(request, slug, key, partial(set_priority, priority=form.cleaned_data["priority"]))
+    messages.error(request, _("A priority is a number from %d to %d.") % (LEAST_PRIORITY, MOST_PRIORITY))
+    return redirect("training-job-show", slug, key)
 
 
 @require_GET
@@ -143,6 +165,10 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
         "latest": points[-1] if points else {},
         "chart": line_chart([(_("Training"), [(p["step"], p["loss"]) for p in points]), (_("Validation"), valid)]),
         "points": points[-100:],
+        "curves": [curve for curve in curves([(job.key, points)]) if curve.name not in ("loss", "valid_loss")],
+        "place": find_place(job),
+        "least_priority": LEAST_PRIORITY,
+        "most_priority": MOST_PRIORITY,
         "hyperparameters": [
             {"name": name, "value": value, "reason": _(reasons[name]) if reasons.get(name) else ""}
             for name, value in (found.get("hyperparameters") or {}).items()
