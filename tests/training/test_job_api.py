@@ -248,7 +248,7 @@ def test_repeated_rows_and_integrations_are_said(api: Client, create) -> None:
 def test_pausing_resuming_and_cancelling(api: Client, create) -> None:
     key = create()["id"]
     assert post(api, f"{JOBS}/{key}/pause").json()["status"] == "paused"
-    assert post(api, f"{JOBS}/{key}/pause").status_code == 400
+    assert post(api, f"{JOBS}/{key}/pause").json()["status"] == "paused"
     assert post(api, f"{JOBS}/{key}/resume").json()["status"] == "queued"
     shape = post(api, f"{JOBS}/{key}/cancel").json()
     assert (shape["status"], shape["fine_tuned_model"]) == ("cancelled", None)

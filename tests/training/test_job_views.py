@@ -124,7 +124,7 @@ def test_a_running_job_shows_its_numbers_and_polls(sign_in, job, alice) -> None:
     ):
         assert shown in text
     assert f'data-stream="{url("stream", job)}?after=7"' in text
-    assert text.count("<polyline") == 2
+    assert text.count("<polyline") == 3, "two losses, and the speed"
     assert url("cancel", job) in text
 
 
