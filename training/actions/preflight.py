@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import logging
 import time
 from typing import Any
@@ -152,7 +153,8 @@ def _run_child(job: Job, preflight: JobPreflight) -> dict[str, Any] | None:
         child.end()
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
-    if runner.was_stopped(child, n_attempts=0):
+    was_killed = child.exit_code == -signal.SIGKILL  # by the system, for its memory: looking again would end alike
+    if not was_killed and runner.was_stopped(child, n_attempts=0):
         return None
     kind, message = runner.sort_error(child=child, result={})
     return {"problems": [{"code": "failed", "kind": kind, "message": message}]}
