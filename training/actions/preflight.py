@@ -2,8 +2,8 @@
 
 import contextlib
 import json
-import signal
 import logging
+import signal
 import time
 from typing import Any
 
