@@ -15,7 +15,7 @@ from labeling.states import Role
 from training.actions.catalog import add_base_model, choose_default, edit_base_model
 from training.actions.errors import NameTaken, NotPossible
 from training.actions.pulling import cancel_pull, request_pull
-from training.base_model_forms import BaseModelAddForm, BaseModelEditForm
+from training.forms.base_model import BaseModelAddForm, BaseModelEditForm
 from training.models import BaseModel
 
 

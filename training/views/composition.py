@@ -18,7 +18,7 @@ from training.actions.composition import Composition
 from training.actions.dataset import freeze_dataset
 from training.actions.dataset_preview import Preview, preview_dataset
 from training.actions.errors import BadComposition, Leak, NothingToFreeze
-from training.compose_form import ComposeForm
+from training.forms.composition import ComposeForm
 from training.states import RowKind, Split
 
 

@@ -16,7 +16,7 @@ from labeling.states import Role
 from training.actions.composition import Composition
 from training.actions.dataset import freeze_dataset
 from training.actions.errors import Leak, NothingToFreeze
-from training.forms import FreezeForm, RowsForm
+from training.forms.dataset import FreezeForm, RowsForm
 from training.models import DatasetVersion
 from training.queries import export_chunks, gone_rows, new_rows, previous_version, sources, unfrozen_examples
 from training.queries.lineage import mark_retracted, retracted_counts

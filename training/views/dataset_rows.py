@@ -15,7 +15,7 @@ from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
 from training.actions.note import change_note
-from training.forms import FreezeForm
+from training.forms.dataset import FreezeForm
 from training.models import DatasetStatistics, DatasetVersion
 from training.queries import previous_version
 from training.queries.diff import KINDS, diff_versions

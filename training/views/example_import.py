@@ -15,7 +15,7 @@ from labeling.queries import require_member
 from labeling.states import Role
 from training.actions.example_import import cancel_import, read_again, start_import, undo_import, upload_examples
 from training.formats import FORMATS
-from training.forms import ExampleImportChangeForm, ExampleUploadForm
+from training.forms.example_import import ExampleImportChangeForm, ExampleUploadForm
 
 
 @require_http_methods(["GET", "POST"])

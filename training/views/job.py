@@ -29,7 +29,7 @@ from training.actions.job import (
 )
 from training.charts import line_chart
 from training.curves import curves
-from training.forms import PriorityForm
+from training.forms.job import PriorityForm
 from training.models import Event, Job
 from training.queries import continuations, loss_points
 from training.queries.lineage import ancestors_of

@@ -15,7 +15,7 @@ from training.actions.catalog import ensure_bundled_base_model
 from training.actions.dataset import freeze_dataset
 from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, NotPossible
 from training.actions.job import cancel_job, create_job
-from training.forms import JobForm, PresetNameForm
+from training.forms.job import JobForm, PresetNameForm
 from training.models import Job, Preset
 from training.queries import newest_model, unfrozen_examples
 from training.states import JobState

@@ -16,7 +16,7 @@ from labeling.queries import require_member
 from labeling.states import Role
 from training.actions.errors import BadHyperparameter, NameTaken
 from training.actions.preset import delete_preset, rename_preset, save_preset
-from training.forms import JobForm, PresetNameForm
+from training.forms.job import JobForm, PresetNameForm
 from training.models import Job, Preset
 from training.queries.preset import choices, compare_settings, find_settings
 from training.states import JobMethod

@@ -1,36 +1,21 @@
+"""What a job trains on, and how."""
+
 from typing import Any
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from labeling.actions.import_work import MAX_BYTES
-from labeling.forms.prompt_import import TagsField
 from labeling.models import Project
 from training.actions.errors import BadHyperparameter
 from training.actions.hyperparameters import check_value
 from training.actions.job import LEAST_PRIORITY, MOST_PRIORITY
-from training.formats import FORMATS
 from training.hyperparameters import AUTO, HYPERPARAMETERS, Hyperparameter, of_method
-from training.languages import language_name
-from training.models import BaseModel, DatasetStatistics, DatasetVersion, TunedModel
+from training.models import BaseModel, DatasetVersion, TunedModel
 from training.queries import default_base_model
-from training.queries.rows import NOBODY, Criteria, authors_of
-from training.states import JobMethod, JobTuning, RowKind, Split
+from training.states import JobMethod, JobTuning
 
 # How a job is run, beside its hyperparameters.
 SETUP = ("recipe", "processes", "fsdp")
-
-
-class FreezeForm(forms.Form):
-    """A note for a new dataset version."""
-
-    note = forms.CharField(
-        label=_("Note"),
-        required=False,
-        max_length=500,
-        help_text=_("What is special about this version, for whoever looks at it later."),
-    )
 
 
 class PriorityForm(forms.Form):
@@ -190,79 +175,3 @@ def _version_label(version: DatasetVersion) -> str:
         _("v%(number)s: %(n_train)s to train on, %(n_valid)s held out")
         % {"number": version.number, "n_train": version.n_train, "n_valid": version.n_valid}
     )
-
-
-class ExampleUploadForm(forms.Form):
-    file = forms.FileField(
-        label=_("file"),
-        allow_empty_file=True,  # the action says it in words of its own
-        max_length=200,
-        help_text=_("JSONL, JSON, CSV, Parquet, or a zip of them; at most 200 MB."),
-        widget=forms.FileInput(attrs={"accept": ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.zip"}),
-    )
-    asked_format = forms.ChoiceField(
-        label=_("format"),
-        required=False,
-        choices=lambda: [
-            ("", _("Recognise it")),
-            *((each.key, each.name) for each in FORMATS if not each.is_made_ahead),
-        ],
-    )
-    tags = TagsField(
-        label=_("tags for all of them"),
-        required=False,
-        initial="imported",
-        help_text=_("With commas between them. A dataset version can be made of what has a tag."),
-    )
-    skips_near = forms.BooleanField(
-        label=_("Leave out what is nearly the same as another example"), required=False, initial=True
-    )
-
-    def clean_file(self) -> UploadedFile:
-        file: UploadedFile = self.cleaned_data["file"]
-        if (file.size or 0) > MAX_BYTES:
-            raise forms.ValidationError(_("The file is larger than %(n)d MB. Split it.") % {"n": MAX_BYTES // 1024**2})
-        return file
-
-
-class ExampleImportChangeForm(forms.Form):
-    change = forms.ChoiceField(choices=[(name, name) for name in ("start", "cancel", "undo", "read")])
-    encoding = forms.CharField(required=False, max_length=20, empty_value="utf-8")
-
-
-class RowsForm(forms.Form):
-    """What somebody looks for among the rows of a version. What makes no sense narrows nothing."""
-
-    q = forms.CharField(label=_("text"), required=False, max_length=200)
-    split = forms.ChoiceField(label=_("split"), required=False)
-    kind = forms.ChoiceField(label=_("kind"), required=False)
-    person = forms.ChoiceField(label=_("person"), required=False)
-    language = forms.ChoiceField(label=_("language"), required=False)
-    retracted = forms.BooleanField(label=_("only retracted ones"), required=False)
-
-    def __init__(self, data: Any = None, *, version: DatasetVersion) -> None:
-        super().__init__(data)
-        fields: dict[str, Any] = self.fields
-        any_one = ("", _("any"))
-        fields["split"].choices = [any_one, *Split.choices]
-        fields["kind"].choices = [any_one, *RowKind.choices]
-        people = [(str(user.pk), str(user)) for user in authors_of(version)]
-        fields["person"].choices = [("", _("anybody")), *people, (NOBODY, _("Imported"))]
-        statistics = DatasetStatistics.objects.filter(version=version).first()
-        codes = [code for code, _n in statistics.data.get("languages", [])] if statistics else []
-        names = sorted((code, language_name(code)) for code in codes if code)
-        fields["language"].choices = [any_one, *names]
-        if not names:
-            del fields["language"]
-
-    def criteria(self) -> Criteria:
-        self.is_valid()
-        data = self.cleaned_data
-        return Criteria(
-            words=data.get("q", "").strip(),
-            split=data.get("split", ""),
-            kind=data.get("kind", ""),
-            person=data.get("person", ""),
-            language=data.get("language", ""),
-            is_retracted=bool(data.get("retracted")),
-        )
