@@ -75,6 +75,7 @@ def measure() -> dict[str, object]:
 
     def note(name: str, seconds: float, plain: float) -> None:
         figures[name] = {"s": round(seconds, 2), "times_plain": round(seconds / plain, 1)}
+        print(f"  {name}: {json.dumps(figures[name])}", file=sys.stderr, flush=True)
 
     def drain(chunks: Iterator[str]) -> None:
         for _chunk in chunks:

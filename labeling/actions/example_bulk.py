@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q
+from django.db import connection
+from django.db.models import Max, Q
 
 from common.bulk import insert_many
 from common.conversations import Message, digest
@@ -137,11 +138,9 @@ def _near_stored(rows: list[Incoming]) -> dict[str, str]:
         for key in row.keys:
             by_key[key].append(row)
     hits: dict[str, Counter[int]] = defaultdict(Counter)
-    for some in _some(list(by_key)):
-        bands = FingerprintBand.objects.filter(key__in=some)
-        for key, fingerprint_pk in bands.values_list("key", "fingerprint_id"):
-            for row in by_key[key]:
-                hits[row.content_hash][fingerprint_pk] += 1
+    for key, fingerprint_pk in _bands(list(by_key)):
+        for row in by_key[key]:
+            hits[row.content_hash][fingerprint_pk] += 1
     if not hits:
         return {}
     likeliest = {key: [pk for pk, _n in found.most_common(_MOST_CANDIDATES)] for key, found in hits.items()}
@@ -157,6 +156,15 @@ def _near_stored(rows: list[Incoming]) -> dict[str, str]:
                 near[row.content_hash] = f"#{example_pk}"
                 break
     return near
+
+
+def _bands(keys: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield (key, fingerprint) of the stored bands with these keys. Numbers as text: a parameter each costs more than the search."""
+    table = connection.ops.quote_name(FingerprintBand._meta.db_table)
+    with connection.cursor() as cursor:
+        for some in _some(sorted(keys)):
+            cursor.execute(f"SELECT key, fingerprint_id FROM {table} WHERE key IN ({','.join(map(str, some))})")
+            yield from cursor.fetchall()
 
 
 def _stored(pks: set[int]) -> dict[int, tuple[bytes, int, list[Message]]]:
@@ -180,6 +188,7 @@ def _pairs_of(messages: Sequence[Message]) -> Pairs:
 
 
 def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, int]:
+    last = Example.objects.aggregate(last=Max("pk"))["last"] or 0
     names = ("kind", "messages", "content_hash", "prompt_hash", "import_place", "rejected", "search_text")
     insert_many(
         Example,
@@ -200,20 +209,17 @@ def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, in
         example_import_id=example_import.pk,
         accepted_by_id=example_import.created_by_id,
     )
-    own = Example.objects.filter(example_import=example_import)
-    added: dict[str, int] = {}
-    for some in _some([row.content_hash for row in rows]):
-        added |= dict(own.filter(content_hash__in=some).values_list("content_hash", "pk"))
-    return added
+    fresh = Example.objects.filter(pk__gt=last)  # by key alone: any other index holds all that was imported before
+    found = fresh.values_list("content_hash", "pk", "example_import_id")
+    return {content_hash: pk for content_hash, pk, origin in found if origin == example_import.pk}
 
 
 def _insert_fingerprints(rows: list[Incoming], added: dict[str, int]) -> None:
     sketched = {added[row.content_hash]: row for row in rows if row.keys and row.content_hash in added}
+    last = Fingerprint.objects.aggregate(last=Max("pk"))["last"] or 0
     insert_many(Fingerprint, ("example_id", "sketch"), ((pk, row.sketch) for pk, row in sketched.items()), part=PART)
-    pairs: list[tuple[int, int]] = []
-    for some in _some(list(sketched)):
-        for pk, example_pk in Fingerprint.objects.filter(example__in=some, part=PART).values_list("pk", "example_id"):
-            pairs += [(key, pk) for key in sketched[example_pk].keys]
+    fresh = Fingerprint.objects.filter(pk__gt=last).values_list("pk", "example_id")
+    pairs = [(key, pk) for pk, example_pk in fresh if example_pk in sketched for key in sketched[example_pk].keys]
     pairs.sort()
     insert_many(FingerprintBand, ("key", "fingerprint_id"), pairs)
 
