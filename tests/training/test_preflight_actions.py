@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
@@ -170,6 +171,8 @@ def test_former_runs_of_the_same_base_model_come_first(project, base_model) -> N
     report = {"n_tokens_seen": 800, "n_tokens_general": 200}
     job = JobFactory(project=project, base_model=base_model)
     assert estimate(job, report) == {"basis": "none", "n_runs": 0, "n_tokens": 1000}
+    job.base_model.training_price = Decimal("1.25")
+    assert estimate(job, report)["price"] == "1.25"
     half = BaseModelFactory(slug="half", n_parameters=50, is_default=False)
     JobFactory(state=JobState.SUCCEEDED, base_model=half, result={"duration_s": 10, "n_tokens": 1000})
     found = estimate(job, report)

@@ -17,7 +17,7 @@ from labeling.models import User
 from training.actions import runner
 from training.actions.errors import NotPossible
 from training.actions.job import change_state, nudge
-from training.estimates import estimate_seconds
+from training.estimates import Interval, estimate_seconds
 from training.models import Job, JobPreflight
 from training.preflight_words import problem_sentence
 from training.queries.preflight import former_runs, leaked_prompts
@@ -75,8 +75,18 @@ def start_job(*, job: Job, by: User | None = None) -> None:
 
 
 def estimate(job: Job, report: dict[str, Any]) -> dict[str, Any]:
-    """Return seconds with an interval, and what they stand on: runs of the same base model, of others, a measurement."""
+    """Return tokens, the price by the catalog where it names one, and seconds with an interval.
+
+    `basis` says what the time stands on: runs of the same base model, of others, a measurement, or nothing. The price is
+    text, so that no digit is lost.
+    """
     n_tokens = (report.get("n_tokens_seen") or 0) + (report.get("n_tokens_general") or 0)
+    price = job.base_model.training_price * n_tokens / 1000
+    known = {"n_tokens": n_tokens, **({"price": f"{price:.2f}"} if price else {})}
+    return known | _estimate_time(job, n_tokens, tokens_per_s=report.get("tokens_per_s"))
+
+
+def _estimate_time(job: Job, n_tokens: int, *, tokens_per_s: float | None) -> dict[str, Any]:
     same = former_runs(method=job.method, base_model=job.base_model)
     basis, n_runs = "same", len(same)
     found = estimate_seconds(n_tokens, same)
@@ -86,22 +96,15 @@ def estimate(job: Job, report: dict[str, Any]) -> dict[str, Any]:
         basis, n_runs = "other", len(others)
         found = estimate_seconds(n_tokens * size, others)
         found = found.wider(OTHER_FACTOR) if found else None
-    if found is None and report.get("tokens_per_s"):
-        seconds = n_tokens / report["tokens_per_s"]
-        return {
-            "basis": "measured",
-            "n_runs": 0,
-            "n_tokens": n_tokens,
-            "seconds": round(seconds, 1),
-            "low_s": round(seconds / MEASURED_FACTOR, 1),
-            "high_s": round(seconds * MEASURED_FACTOR, 1),
-        }
+    if found is None and tokens_per_s:
+        basis, n_runs = "measured", 0
+        seconds = n_tokens / tokens_per_s
+        found = Interval(seconds, seconds, seconds).wider(MEASURED_FACTOR)
     if found is None:
-        return {"basis": "none", "n_runs": 0, "n_tokens": n_tokens}
+        return {"basis": "none", "n_runs": 0}
     return {
         "basis": basis,
         "n_runs": n_runs,
-        "n_tokens": n_tokens,
         "seconds": round(found.seconds, 1),
         "low_s": round(found.low_s, 1),
         "high_s": round(found.high_s, 1),
