@@ -62,8 +62,9 @@ def test_pairs_of_comparisons_are_frozen_on_demand_and_learnt_by_preference_alon
     assert frozen(project) == {"A correction?"}
     version = freeze_dataset(project=project, composition=Composition(kinds=tuple(RowKind.values)))
     row = version.rows.get(kind=RowKind.PAIR)
-    assert (row.messages[-1]["content"], row.rejected, row.example) == ("This one.", "That one, surely.", None)
     assert row.pair.comparison == pair
+    assert (row.messages, row.example) == ([*prompt, {"role": "assistant", "content": row.pair.chosen}], None)
+    assert {row.messages[-1]["content"], row.rejected} == {"This one.", "That one, surely."}
 
 
 def test_weights_are_kept_and_change_the_content(project) -> None:
