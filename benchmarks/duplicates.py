@@ -9,14 +9,11 @@ import json
 import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import accumulate
 
-from scripts.servers import postgres_bin, postgresql
+from benchmarks.databases import run_on_both
 
 N_STORED = int(os.environ.get("EMEND_BENCH_ROWS", "100000"))
 N_COMPARED = min(10_000, N_STORED)
@@ -135,23 +132,7 @@ def measure() -> dict[str, object]:
 
 
 def main() -> None:
-    """Run `measure` on both databases, each in a process and on a database of its own; print one JSON line."""
-    figures: dict[str, object] = {"sqlite": run_part("")}
-    if postgres_bin():
-        with postgresql() as url:
-            figures["postgresql"] = run_part(url)
-    print(json.dumps({"duplicates": figures}))
-
-
-def run_part(database_url: str) -> object:
-    with tempfile.TemporaryDirectory(prefix="emend-bench-") as folder:
-        environment = {**os.environ, "EMEND_VAR_DIR": folder, "DJANGO_SETTINGS_MODULE": "config.settings"}
-        environment |= {"EMEND_SECRET_KEY": "only for the benchmark", "DATABASE_URL": database_url}
-        if not database_url:
-            del environment["DATABASE_URL"]
-        command = [sys.executable, "-m", "benchmarks.duplicates"]
-        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    run_on_both("duplicates")
 
 
 if __name__ == "__main__":
