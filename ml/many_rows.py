@@ -33,6 +33,7 @@ from ml.reporting import N_VALID_ON_THE_WAY, Progress
 from ml.rundir import RunDirectory, is_launched
 from ml.tuning import adapter, load, save
 
+FEW_ROWS = 34  # three passes over fewer are less than a hundred rows
 CPU_PACK, GPU_PACK = 512, 16_384
 # What forward_packed takes; the libraries around it hand on more, all None.
 PACKED = ("input_ids", "position_ids", "places", "targets", "weights", "layout")
@@ -54,28 +55,43 @@ def resolve(configured: Row, *, n_rows: int, tuning: str) -> tuple[Hyperparamete
     foreign = [name for name in OF_CORRECTIONS if configured.get(name, AUTO) != AUTO and name != "demonstration_epochs"]
     if foreign:
         raise DataError(f"The recipe for many rows has no hyperparameter {foreign[0]!r}.")
-    is_full = tuning == "full"
-    automatic: dict[str, tuple[Any, str]] = {
+    amounts: dict[str, tuple[Any, str]] = {
         "n_epochs": (
-            3 if n_rows < 3000 else 2 if n_rows < 30_000 else 1,
-            gettext_noop("three passes over a few thousand rows, fewer over more: later ones would be learnt by heart"),
+            choose_epochs(n_rows),
+            gettext_noop("three passes over a few thousand rows, fewer over more: later ones would be learnt by heart")
+            if n_rows >= FEW_ROWS
+            else gettext_noop("so few rows want to be seen more often, until a hundred of them have gone by"),
         ),
         "batch_size": (
-            16 if n_rows < 3000 else 32 if n_rows < 30_000 else 64,
+            max(1, min(16, n_rows // 32)) if n_rows < 3000 else 32 if n_rows < 30_000 else 64,
             gettext_noop("more rows a step the more rows there are, so that there are some hundred steps at the least"),
         ),
-        "learning_rate": (
-            2e-5 if is_full else 5e-4,
-            gettext_noop("all weights want small steps")
-            if is_full
-            else gettext_noop("an adapter wants steps some ten times as large as all weights would"),
-        ),
+    }
+    counted, _ = decide({name: configured[name] for name in amounts if name in configured}, amounts)
+    n_steps = math.ceil(n_rows * counted["n_epochs"] / counted["batch_size"])
+    automatic = amounts | {
+        "learning_rate": choose_learning_rate(n_steps, tuning=tuning),
         "lora_rank": (16, gettext_noop("enough for some ten thousand rows")),
         "max_tokens": (1024, gettext_noop("what is longer loses its beginning")),
     }
     given = {name: value for name, value in configured.items() if name not in OF_CORRECTIONS}
     values, reasons = decide(given, automatic)
     return Hyperparameters(**values), reasons
+
+
+def choose_epochs(n_rows: int) -> int:
+    if n_rows < FEW_ROWS:
+        return min(25, 100 // max(1, n_rows))
+    return 3 if n_rows < 3000 else 2 if n_rows < 30_000 else 1
+
+
+def choose_learning_rate(n_steps: int, *, tuning: str) -> tuple[float, str]:
+    """The learning rate and the reason for it (docs/experiments.md: twelve steps of 5e-4 teach nothing)."""
+    if tuning == "full":
+        return 2e-5, gettext_noop("all weights want small steps")
+    if n_steps < 100:
+        return 2e-3 if n_steps < 40 else 1e-3, gettext_noop("so few steps have to be large ones")
+    return 5e-4, gettext_noop("an adapter wants steps some ten times as large as all weights would")
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,21 @@ def test_auto_is_resolved_with_a_reason_and_a_given_value_is_kept():
     assert full.learning_rate < hyperparameters.learning_rate
 
 
+@pytest.mark.parametrize(
+    ("given", "n_rows", "steps"),
+    [
+        ({}, 12, (8, 1, 1e-3)),  # 96 steps
+        ({"n_epochs": 1}, 12, (1, 1, 2e-3)),  # 12 steps
+        ({"n_epochs": 25}, 12, (25, 1, 5e-4)),  # 300 steps
+        ({}, 500, (3, 15, 5e-4)),
+        ({}, 1000, (3, 16, 5e-4)),
+    ],
+)
+def test_few_rows_are_seen_often_in_small_batches_and_few_steps_are_large(given, n_rows, steps):
+    found, _ = resolve(given, n_rows=n_rows, tuning="lora")
+    assert (found.n_epochs, found.batch_size, found.learning_rate) == steps
+
+
 def test_flops_per_token_by_hand():
     """6 x 10 parameters, 2 layers x 12 x 8 wide x 5 tokens long; frozen weights save two of the six."""
     assert flops_per_token(10, n_layers=2, width=8, mean_length=5) == 60 + 960

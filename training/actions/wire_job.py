@@ -11,10 +11,10 @@ from django.utils import timezone
 from common.wire import new_id
 from labeling.models import User
 from training.actions.errors import BaseModelNotReady, FileRefused, NotPossible
+from training.actions.event import append_event
 from training.actions.file import freeze_files
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.job import (
-    append_event,
     cancel_job,
     change_state,
     normalise_suffix,
@@ -25,13 +25,18 @@ from training.states import ErrorKind, FileFormat, JobMethod, JobState, Split
 
 MIN_EXAMPLES = 10
 MAX_SEED = 2**31 - 1
+PLAIN = {"recipe": "many_rows"}  # who uploads a file expects its rows to be learnt, and nothing else
 REPEATED = "repeated"
 INTEGRATIONS = "integrations"
+NOT_SERVED = "not_served"
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a client asks for. `words` are echoed as they came; `model` is the name it used for the base model."""
+    """What a client asks for. `words` are echoed as they came; `model` is the name it used for the base model.
+
+    `without_effect` names what is kept and changes nothing here, which the job's log says.
+    """
 
     training_file: File
     validation_file: File | None
@@ -44,6 +49,7 @@ class JobRequest:
     metadata: dict[str, str] | None = None
     words: dict[str, Any] = field(default_factory=dict)
     is_legacy: bool = False
+    without_effect: tuple[str, ...] = ()
 
 
 def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
@@ -74,6 +80,7 @@ def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
             method=request.method,
             seed=secrets.randbelow(MAX_SEED) if request.seed is None else request.seed,
             hyperparameters=hyperparameters,
+            setup={} if "recipe" in request.base_model.setup else PLAIN,
             training_file=request.training_file,
             validation_file=request.validation_file,
             is_legacy=request.is_legacy,
@@ -93,6 +100,8 @@ def create_wire_job(*, request: JobRequest, by: User | None = None) -> Job:
         append_event(job, REPEATED, {"n": n_repeated})
     if request.words.get("integrations"):
         append_event(job, INTEGRATIONS)
+    if request.without_effect:
+        append_event(job, NOT_SERVED, {"names": list(request.without_effect)})
     return job
 
 
