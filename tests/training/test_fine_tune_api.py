@@ -95,7 +95,26 @@ def test_options_are_kept(api: Client, create, training_file: str) -> None:
         "classification_positive_class": " ham",
         "classification_betas": [1, 2],
     }
-    assert create()["events"][-1]["message"] == "Fine-tune enqueued. Queue number: 1"
+    assert (shape["events"][-1]["level"], messages(shape)[-1]) == (
+        "warn",
+        "Kept with the job, but without effect on this server: prompt_loss_weight, compute_classification_metrics, "
+        "classification_positive_class, classification_betas.",
+    )
+
+
+def test_who_waits_is_told_each_change_of_the_place_once(
+    api: Client, create, django_capture_on_commit_callbacks
+) -> None:
+    first, second, third = (create()["id"] for _n in range(3))
+    with django_capture_on_commit_callbacks(execute=True):
+        post(api, f"{FINE_TUNES}/{second}/cancel")
+    with django_capture_on_commit_callbacks(execute=True):
+        post(api, f"{FINE_TUNES}/{first}/cancel")
+    assert messages(api.get(f"{FINE_TUNES}/{third}").json())[2:] == [
+        "Fine-tune enqueued. Queue number: 2",
+        "Fine-tune is in the queue. Queue number: 1",
+        "Fine-tune is in the queue. Queue number: 0",
+    ]
 
 
 @pytest.mark.parametrize(

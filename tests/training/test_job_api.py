@@ -99,7 +99,14 @@ def test_hyperparameters_reach_the_trainer(create) -> None:
         "batch_size": 2,
         "learning_rate_multiplier": 0.5,
     }
+    assert config["recipe"] == "many_rows"
     assert 0 <= shape["seed"] < 2**31
+
+
+def test_the_older_hyperparameters_fill_what_the_method_leaves_open(create) -> None:
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}
+    shape = create(method=method, hyperparameters={"n_epochs": 9, "batch_size": 4})
+    assert (shape["hyperparameters"]["n_epochs"], shape["hyperparameters"]["batch_size"]) == (2, 4)
 
 
 def test_preferences_are_trained_with_dpo(api: Client, create) -> None:
@@ -132,6 +139,11 @@ def test_preferences_are_trained_with_dpo(api: Client, create) -> None:
         ({"hyperparameters": {"batch_size": 2.5}}, "hyperparameters.batch_size"),
         ({"hyperparameters": {"learning_rate_multiplier": 0}}, "hyperparameters.learning_rate_multiplier"),
         ({"hyperparameters": []}, "hyperparameters"),
+        ({"hyperparameters": {"compute_multiplier": 1}}, "hyperparameters.compute_multiplier"),
+        (
+            {"method": {"type": "supervised", "supervised": {"hyperparameters": {"beta": 0.1}}}},
+            "method.supervised.hyperparameters.beta",
+        ),
         ({"method": {"type": "telepathy"}}, "method.type"),
         ({"method": {"type": "dpo"}}, "training_file"),
         ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata"),

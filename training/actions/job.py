@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
@@ -21,6 +20,7 @@ from training.actions import runner
 from training.actions.catalog import ensure_bundled_base_model, refuse_unready
 from training.actions.composition import Composition
 from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows, TooFewPairs
+from training.actions.event import append_event, queue_number, tell_places
 from training.actions.hyperparameters import check_hyperparameters
 from training.actions.registry import register_model
 from training.actions.results import write_result_file
@@ -213,22 +213,17 @@ def execute_job(*, job: Job) -> bool:
 
 def change_state(job: Job, after: JobState, *, by: User | None = None, reason: str = "", **fields: Any) -> None:
     """Move the job and write the event that says so, in one transaction. Raises StateError."""
+    before = job.state
     with transaction.atomic():
         move(job, after, moves=JOB_MOVES, by=by, reason=reason, **fields)
         data: dict[str, Any] = {"reason": reason} if reason else {}
         if after == JobState.QUEUED:
-            data["queue_number"] = _queue_number(job)
+            data["queue_number"] = queue_number(job)
         if after == JobState.FAILED:
             data = {"kind": job.error_kind, "message": job.error}
         append_event(job, after, data)
-
-
-def append_event(job: Job, code: str, data: dict[str, Any] | None = None) -> None:
-    """Append one event of our own to the job's log."""
-    with transaction.atomic():
-        Job.objects.select_for_update().get(pk=job.pk)  # numbers are given out one at a time
-        number = _last_number(job) + 1
-        Event.objects.create(job=job, number=number, code=str(code), data=data or {}, at=timezone.now())
+        if JobState.QUEUED in (before, after) or JobState.RUNNING in (before, after):
+            transaction.on_commit(tell_places)
 
 
 def normalise_suffix(text: str) -> str:
@@ -246,16 +241,6 @@ def _change_or_refuse(job: Job, after: JobState, by: User | None, *, is_done: tu
         job.refresh_from_db()
         if job.state not in is_done:  # else somebody else was faster, with the same wish
             raise NotPossible from error
-
-
-def _queue_number(job: Job) -> int:
-    """Return how many jobs will come before this queued one."""
-    waiting = list(Job.objects.waiting().values_list("pk", flat=True))
-    return waiting.index(job.pk) + Job.objects.filter(state=JobState.RUNNING).count()
-
-
-def _last_number(job: Job) -> int:
-    return Event.objects.filter(job_id=job.pk).aggregate(last=Max("number"))["last"] or 0
 
 
 def _write_run_directory(job: Job, known: DatasetVersion | None) -> None:

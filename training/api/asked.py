@@ -33,10 +33,9 @@ def read_job(params: Params, project: Project) -> JobRequest:
     kind = method.text("type", "supervised") if "method" in params else "supervised"
     if kind not in METHODS:
         raise method.refuse("type", f"{kind[:40]!r} is not served, only {' and '.join(METHODS)}")
-    hyperparameters = (
-        params.inner("hyperparameters") if "method" not in params else method.inner(kind).inner("hyperparameters")
-    )
     names = (*HYPERPARAMETERS, *DPO_HYPERPARAMETERS) if kind == "dpo" else HYPERPARAMETERS
+    places = [params.inner("hyperparameters"), method.inner(kind).inner("hyperparameters")]  # the second one wins
+    hyperparameters = {name: place.raw(name) for place in places for name in known_names(place, names)}
     suffix = read_suffix(params, MAX_SUFFIX)
     words = {
         "model": model,
@@ -51,11 +50,20 @@ def read_job(params: Params, project: Project) -> JobRequest:
         parent=parent,
         suffix=suffix,
         method=METHODS[kind],
-        hyperparameters={name: hyperparameters.raw(name) for name in names},
+        hyperparameters=hyperparameters,
         seed=params.whole("seed", None, least=0, most=MAX_SEED),
         metadata=params.metadata(),
         words=words,
     )
+
+
+def known_names(params: Params, names: tuple[str, ...]) -> list[str]:
+    """Return the hyperparameters that are given. One that is not served would be a run that nobody has asked for: refused."""
+    given = [name for name in params.names() if name in params]
+    for name in given:
+        if name not in names:
+            raise params.refuse(name, f"not served with this method, only {', '.join(names)}", code="unknown_parameter")
+    return given
 
 
 def read_fine_tune(params: Params, project: Project) -> JobRequest:
@@ -92,6 +100,7 @@ def read_fine_tune(params: Params, project: Project) -> JobRequest:
         },
         words={"model": model, "suffix": suffix or None, "hyperparams": asked},
         is_legacy=True,
+        without_effect=tuple(name for name, value in asked.items() if value),
     )
 
 

@@ -48,7 +48,9 @@ def _shapes(job: Job, event: Event) -> Iterator[Shape]:
     if event.code == "metrics":
         yield _metrics(event)
         return
-    level = {JobState.FAILED: "error", "repeated": "warn", "integrations": "warn"}.get(event.code, "info")
+    level = {JobState.FAILED: "error", "repeated": "warn", "integrations": "warn", "not_served": "warn"}.get(
+        event.code, "info"
+    )
     for message in _messages(job, event.code, data, event.number):
         yield {
             "created_at": seconds(event.at),
@@ -100,9 +102,14 @@ def _messages(job: Job, code: str, data: dict[str, Any], number: int) -> list[st
         "checkpoint": [f"Progress saved at step {data.get('step')}"],
         "repeated": [f"{data.get('n')} row(s) of the training file repeat others; they are trained on as they are."],
         "integrations": ["Integrations are kept with the job, but this server sends nothing to them."],
+        "not_served": [_not_served(data)],
         "failed": [str(data.get("message") or "The job failed.")],
     }
     return words.get(code, [])
+
+
+def _not_served(data: dict[str, Any]) -> str:
+    return f"Kept with the job, but without effect on this server: {', '.join(data.get('names', []))}."
 
 
 class LegacyLog:
@@ -129,6 +136,8 @@ class LegacyLog:
         if code == JobState.FAILED:
             reason = str(data.get("message") or "The job failed.").rstrip(".")
             return [("error", f"{reason}. Fine-tune failed. (Fine-tune ID: {self.job.key})")]
+        if code == "not_served":
+            return [("warn", _not_served(data))]
         if code == "repeated":
             return [("warn", f"{data.get('n')} row(s) of the training file repeat others.")]
         return [("info", line) for line in self._infos(code, data)]

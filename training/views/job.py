@@ -219,6 +219,7 @@ def _event_label(code: str) -> str:
         "finished": _("Trainer finished"),
         "queue": _("Place in the queue"),
         "integrations": _("Integrations are not served"),
+        "not_served": _("Settings without effect"),
         "repeated": _("Rows that are repeated"),
     }
     return labels.get(code, code)
