@@ -63,16 +63,21 @@ def _echo(answers: Answers, index: int) -> str:
 
 
 def _show_scores(answers: Answers, index: int, scores: list[TokenScore] | None) -> dict[str, Any] | None:
-    """Return the four lists of old. An echoed prompt is not scored; the offsets count it."""
+    """Return the four lists of old. An echoed prompt stands before them as one piece without a score, as their first piece always has."""
     if scores is None:
         return None
-    offsets, offset = [], len(_echo(answers, index))
-    for score in scores:
-        offsets.append(offset)
-        offset += len(score.token)
-    return {
-        "tokens": [score.token for score in scores],
-        "token_logprobs": [score.logprob for score in scores],
-        "top_logprobs": [{each.token: each.logprob for each in score.likeliest} for score in scores],
-        "text_offset": offsets,
+    echo = _echo(answers, index)
+    lists: dict[str, list[Any]] = {
+        "tokens": [echo] if echo else [],
+        "token_logprobs": [None] if echo else [],
+        "top_logprobs": [None] if echo else [],
+        "text_offset": [0] if echo else [],
     }
+    offset = len(echo)
+    for score in scores:
+        lists["tokens"].append(score.token)
+        lists["token_logprobs"].append(score.logprob)
+        lists["top_logprobs"].append({each.token: each.logprob for each in score.likeliest})
+        lists["text_offset"].append(offset)
+        offset += len(score.token)
+    return lists

@@ -37,6 +37,7 @@ class StubEngine:
         self.break_off = False
         self.error_line: dict[str, str] | None = None
         self.held = False  # after the first piece, answers wait for `release` or for the client to go away
+        self.held_models: set[str] = set()  # the same for the answers of these
         self.answers: dict[str, list[str]] = {}
         self._released = asyncio.Event()
         self._started = threading.Event()
@@ -113,7 +114,7 @@ class StubEngine:
         pieces = self.answers.get(name, [name, " says", " hello"])
         try:
             for number, piece in enumerate(pieces):
-                if number == 1 and self.held:
+                if number == 1 and (self.held or name in self.held_models):
                     await self._released.wait()
                 if number == 1 and self.error_line:
                     yield json.dumps({"error": self.error_line}) + "\n"
@@ -125,9 +126,11 @@ class StubEngine:
             self.gone.append(name)
             self._was_left.set()
             raise
+        scores = [{"token": piece, "bytes": None, "logprob": -0.5, "top": []} for piece in pieces]
         yield (
             json.dumps(
                 {
+                    **({} if body.get("logprobs") is None else {"logprobs": scores}),
                     "finish_reason": "stop",
                     "usage": {"prompt_tokens": 7, "completion_tokens": len(pieces)},
                     "time_to_first_token_s": 0.01,

@@ -223,6 +223,16 @@ async def test_completions_take_a_list_of_prompts_and_echo_them(engine, api) -> 
     assert {sent["max_tokens"] for sent in engine.requests} == {16}
 
 
+async def test_an_echoed_prompt_has_a_place_in_the_lists_of_scores(engine, api) -> None:
+    response = await post(api, "completions", model="curie", prompt="Say", echo=True, logprobs=0)
+    assert response.json()["choices"][0]["logprobs"] == {
+        "tokens": ["Say", BASE, " says", " hello"],
+        "token_logprobs": [None, -0.5, -0.5, -0.5],
+        "top_logprobs": [None, {}, {}, {}],
+        "text_offset": [0, 3, 3 + len(BASE), 8 + len(BASE)],
+    }
+
+
 async def test_a_stream_of_a_completion_and_the_address_of_old(engine, api) -> None:
     response = await post(api, "engines/curie/completions", prompt="Say", model=None, stream=True, echo=True)
     *chunks, last = await events_of(response)
