@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
+from clients import Preparation
 from servers import free_port, postgres_bin, postgresql
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +96,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     missing = install_packages()
     left_out = [f"{name} is not installed and could not be installed here" for name in missing]
+    clients = Preparation()  # while the fast tests run
     prepare_model()
     arguments = sys.argv[1:]
     runs = [run_pytest("Unit, view and API tests on SQLite", "-n", "2", "-m", f"not ({SLOW})", *arguments)]
@@ -113,6 +115,7 @@ def main() -> None:
             left_out.append("the start-up test on PostgreSQL and Redis")
         if "chromium" in missing:
             left_out.append("the journeys in Chromium")
+        left_out += clients.wait()
         # a file's tests share what they started, so they stay together; what trains is kept apart from the browser's tests,
         # because two that compete for the cores take more than twice as long
         slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *arguments)
