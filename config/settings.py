@@ -187,6 +187,9 @@ SPECTACULAR_SETTINGS = {
         "TurnRole": "labeling.api.shapes.ROLES",
         "RejectReason": "labeling.states.RejectReason",
         "SkipReason": "labeling.states.SkipReason",
+        "JobState": "training.states.JobState",
+        "JobMethod": "training.states.JobMethod",
+        "JobTuning": "training.states.JobTuning",
     },
     "PREPROCESSING_HOOKS": ["labeling.api.endpoint.only_own"],
 }

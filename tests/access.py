@@ -257,6 +257,23 @@ api-member-pause POST:admin member
 api-member-resume POST:admin member
 api-member-remove POST:admin member
 api-base-models GET:admin
+api-base-model GET:admin base_slug
+api-jobs GET:admin POST:admin
+api-job-compare GET:admin
+api-job GET:admin job
+api-job-preflight GET:admin preflight
+api-job-start POST:admin preflight
+api-job-pause POST:admin job
+api-job-resume POST:admin job
+api-job-cancel POST:admin job
+api-job-retry POST:admin job
+api-job-priority POST:admin job
+api-job-events GET:admin job
+api-job-metrics GET:admin job
+api-job-checkpoints GET:admin job
+api-models GET:reviewer
+api-model GET:reviewer model_pk
+api-model-download GET:admin model_pk
 api-datasets GET:admin
 api-dataset GET:admin dataset
 api-dataset-note POST:admin dataset
@@ -332,4 +349,6 @@ BODY = {
     "name": "Another preset",
     "note": "The first.",
     "model": "nobody",
+    "priority": 1,
+    "dataset_version": 1,
 }

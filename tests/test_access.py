@@ -137,6 +137,7 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     hook, _secret = add_webhook(project=project, url="https://example.org/", events=["case.opened"], by=rita)
     return {
         "base_model": base_model.pk,
+        "base_slug": base_model.slug if name == "kitchen" else "nobody",
         "bulk": BulkAction.objects.create(project=project, kind="cases", what="severity", by=rita).pk,
         "bulk_kind": "cases" if name == "kitchen" else "another",
         "example_import": ExampleImport.objects.create(

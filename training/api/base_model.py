@@ -1,6 +1,6 @@
 """The catalog of base models, which all projects share, for programs."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from rest_framework import serializers
 
@@ -24,10 +24,20 @@ class BaseModelShape(serializers.ModelSerializer):
 
 
 @operation(Role.ADMIN, answer=BaseModelShape, is_list=True)
-def base_model_list(call: Call) -> list[Any]:
+def base_model_list(call: Call) -> list[BaseModel]:
     """List the base models, with their prices and where their weights are."""
+    return _found(call, BaseModel.objects.order_by("-is_default", "name"))
+
+
+@operation(Role.ADMIN, answer=BaseModelShape)
+def base_model_show(call: Call, key: str) -> BaseModel:
+    """Show one base model, by its short name."""
+    return _found(call, [call.find(BaseModel.objects.all(), slug=key)])[0]
+
+
+def _found(call: Call, base_models: Iterable[BaseModel]) -> list[BaseModel]:
     default = default_base_model(call.project)
-    found = list(BaseModel.objects.order_by("-is_default", "name"))
+    found = list(base_models)
     for base_model in found:
         base_model.is_project_default = base_model == default  # type: ignore[attr-defined]
     return found

@@ -4,12 +4,31 @@ from django.urls import path
 
 from labeling.api.endpoint import address
 from training.api import base_model, dataset, export, preset
+from training.api.rest import job, model, run
 
 _PRESETS = "p/<slug:slug>/presets/"
+_JOB, _MODEL = "p/<slug:slug>/jobs/<slug:key>/", "p/<slug:slug>/models/<int:pk>/"
 _DATASET = "p/<slug:slug>/datasets/<int:number>/"
 
 urlpatterns = [
     path("p/<slug:slug>/base-models/", address(GET=base_model.base_model_list), name="api-base-models"),
+    path("p/<slug:slug>/base-models/<slug:key>/", address(GET=base_model.base_model_show), name="api-base-model"),
+    path("p/<slug:slug>/jobs/", address(GET=job.job_list, POST=job.job_create), name="api-jobs"),
+    path("p/<slug:slug>/jobs/compare/", address(GET=run.job_compare), name="api-job-compare"),
+    path(_JOB, address(GET=job.job_show), name="api-job"),
+    path(f"{_JOB}preflight/", address(GET=run.job_preflight), name="api-job-preflight"),
+    path(f"{_JOB}start/", address(POST=job.job_start), name="api-job-start"),
+    path(f"{_JOB}pause/", address(POST=job.job_pause), name="api-job-pause"),
+    path(f"{_JOB}resume/", address(POST=job.job_resume), name="api-job-resume"),
+    path(f"{_JOB}cancel/", address(POST=job.job_cancel), name="api-job-cancel"),
+    path(f"{_JOB}retry/", address(POST=job.job_retry), name="api-job-retry"),
+    path(f"{_JOB}priority/", address(POST=job.job_priority), name="api-job-priority"),
+    path(f"{_JOB}events/", address(GET=run.job_events), name="api-job-events"),
+    path(f"{_JOB}metrics/", address(GET=run.job_metrics), name="api-job-metrics"),
+    path(f"{_JOB}checkpoints/", address(GET=run.job_checkpoints), name="api-job-checkpoints"),
+    path("p/<slug:slug>/models/", address(GET=model.model_list), name="api-models"),
+    path(_MODEL, address(GET=model.model_show), name="api-model"),
+    path(f"{_MODEL}download/", address(GET=model.model_download), name="api-model-download"),
     path("p/<slug:slug>/datasets/", address(GET=dataset.dataset_list), name="api-datasets"),
     path(_DATASET, address(GET=dataset.dataset_show), name="api-dataset"),
     path(f"{_DATASET}note/", address(POST=dataset.dataset_note), name="api-dataset-note"),

@@ -122,6 +122,28 @@ def loss_points(job: Job) -> list[dict[str, Any]]:
     return [by_step[step] for step in sorted(by_step)]
 
 
+def checkpoints(job: Job) -> list[dict[str, Any]]:
+    """Return step, moment and figures of each checkpoint, oldest first, and whether its files are still there."""
+    figures = {point["step"]: point for point in loss_points(job)}
+    rows = job.events.filter(code="checkpoint").order_by("number").values_list("data__step", "at")
+    return [
+        {
+            "step": step,
+            "at": at,
+            "values": figures.get(step, {}),
+            "is_kept": (job.run_dir / "checkpoints" / f"checkpoint-{step}" / "complete").is_file(),
+        }
+        for step, at in dict(rows).items()
+    ]
+
+
+def files_of_model(model: TunedModel) -> list[tuple[str, int]]:
+    """Return names and sizes of what lies in the model's folder, nothing where it is not on this machine."""
+    if not model.is_ready:
+        return []
+    return sorted((path.name, path.stat().st_size) for path in model.folder.iterdir() if path.is_file())
+
+
 def measures(evaluation: Evaluation) -> dict[str, Any]:
     """Return the measures of a candidate beside its baseline's.
 

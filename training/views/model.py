@@ -14,7 +14,7 @@ from common.pagination import paginate
 from labeling.queries import require_member
 from labeling.states import Role
 from training.models import BaseModel, Evaluation, ProjectBaseModel, TunedModel
-from training.queries import passes, sources
+from training.queries import files_of_model, passes, sources
 from training.queries.lineage import ancestors_of, retracted_counts_of_models
 
 
@@ -66,15 +66,8 @@ def model_lineage(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         "model": model,
         "version": model.job.dataset_version,
         "ancestors": ancestors_of(model),
-        "files": _files(model),
+        "files": files_of_model(model),
         "sources": sources(model.job.dataset_version),
         "n_retracted": retracted_counts_of_models(membership.project).get(model.pk, 0),
     }
     return render_page(request, "training/model_lineage.html", context)
-
-
-def _files(model: TunedModel) -> list[tuple[str, int]]:
-    """Return names and sizes of what lies in the model's folder."""
-    if not model.is_ready:
-        return []
-    return sorted((path.name, path.stat().st_size) for path in model.folder.iterdir() if path.is_file())

@@ -1,0 +1,1 @@
+"""Jobs and models at /api/v1, which does what their pages do."""
