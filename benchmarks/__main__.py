@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("datasets", "formats", "labeling", "duplicates", "search", "engine", "training")
+NAMES = ("datasets", "formats", "labeling", "duplicates", "search", "gateway", "engine", "training")
 
 
 def main() -> None:
