@@ -1,48 +1,28 @@
-"""The ASGI application. Threads are kept from request to request, and with them their database connections.
+"""The ASGI application. A body that is too large, or does not come, is refused before it fills the disk or holds a place."""
 
-Django gives each request a new thread, so that each would open a connection of its own and read the schema anew.
-"""
-
+import asyncio
+import json
 import os
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
+import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import django
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402 - the settings come first
-from django.db import connections  # noqa: E402
+from django.conf import settings  # noqa: E402 - the settings come first
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
-N_KEPT = 16
-_idle: list[ThreadPoolExecutor] = []  # touched by the event loop's thread only
+from common.threads import KeptThread  # noqa: E402
+from common.wire import SERVED, WireError, new_id  # noqa: E402
 
+# A thread that asks the database may not keep the event loop from passing tokens on for the usual five milliseconds.
+sys.setswitchinterval(0.0005)
 
-class KeptThread(ThreadSensitiveContext):
-    """Runs the synchronous parts of one request in a thread that goes to another request afterwards.
-
-    Work that outlives the request gets a thread of its own, as without this class.
-    """
-
-    async def __aenter__(self) -> "KeptThread":
-        await super().__aenter__()
-        self._thread = _idle.pop() if _idle else ThreadPoolExecutor(max_workers=1, thread_name_prefix="request")
-        SyncToAsync.context_to_thread_executor[self] = self._thread
-        return self
-
-    async def __aexit__(
-        self, exc: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        SyncToAsync.context_to_thread_executor.pop(self, None)
-        if len(_idle) < N_KEPT:
-            _idle.append(self._thread)
-        else:
-            self._thread.submit(connections.close_all)
-            self._thread.shutdown(wait=False)
-        await super().__aexit__(exc, value, tb)
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Handler(ASGIHandler):
@@ -51,11 +31,58 @@ class Handler(ASGIHandler):
         super().load_middleware(is_async=False)
         self._middleware_chain = self._middleware_chain.awaitable  # type: ignore[has-type]
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Emend answers HTTP only, not {scope['type']}.")
+        body = Body(scope, receive, send)
+        if body.declared > settings.REQUEST_MAX_BYTES:
+            await body.refuse(TOO_LARGE)
+            return
         async with KeptThread():
-            await self.handle(scope, receive, send)
+            await self.handle(scope, body.receive, send)
+
+
+TOO_LARGE = WireError("The request is too large.", status=413, code="request_too_large")
+TOO_SLOW = WireError("The request did not come.", status=408, code="request_timeout")
+
+
+class Body:
+    """The body of one request on its way in. A refused one looks to Django as if the client had gone away."""
+
+    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._n_bytes = 0
+        self._has_more = True
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        self.declared = int(declared) if declared.isdigit() else 0
+
+    async def receive(self) -> dict[str, Any]:
+        if not self._has_more:  # only the client's going away is waited for
+            return await self._receive()
+        try:
+            async with asyncio.timeout(settings.REQUEST_SILENCE_S):
+                message = await self._receive()
+        except TimeoutError:
+            return await self.refuse(TOO_SLOW)
+        self._n_bytes += len(message.get("body", b""))
+        self._has_more = message.get("more_body", False)
+        if self._n_bytes > settings.REQUEST_MAX_BYTES:
+            return await self.refuse(TOO_LARGE)
+        return message
+
+    async def refuse(self, error: WireError) -> dict[str, Any]:
+        """Answer at once: in the envelope of /v1, or in a line for a person."""
+        is_wire = SERVED.match(self._scope["path"])
+        content = json.dumps(error.body) if is_wire else str(error)
+        headers = {
+            "content-type": "application/json" if is_wire else "text/plain; charset=utf-8",
+            "x-request-id": new_id("req_"),
+            "connection": "close",
+        }
+        wire_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": error.status, "headers": wire_headers})
+        await self._send({"type": "http.response.body", "body": content.encode()})
+        return {"type": "http.disconnect"}
 
 
 application = Handler()

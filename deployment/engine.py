@@ -1,6 +1,7 @@
 """The engine's client (docs/engine.md). It knows addresses, tokens and wire errors, and nothing of rows."""
 
 import functools
+import http.client
 import json
 import ssl
 from collections.abc import AsyncGenerator
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from deployment.actions.errors import ContextTooLong, EngineAway, EngineBusy, EngineError, ModelNotLoadable
+from deployment.engine_stream import AnswerStream, Broken, Unreachable, post
 
 CONNECT_TIMEOUT_S = 2.0
 HEALTH_TIMEOUT_S = 2.0
@@ -82,30 +84,43 @@ async def stream_answer(
     Closing the iterator, or cancelling the task that reads it, closes the connection, and with it the generation ends.
     """
     body = {"model": name, "path": path, "messages": messages, **parameters}
-    timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     try:
-        async with (
-            httpx.AsyncClient(timeout=timeout, verify=_ssl_context(), trust_env=False) as client,
-            client.stream("POST", _address("/generate"), json=body, headers=_headers()) as response,
-        ):
-            if response.status_code != 200:
-                await response.aread()
-                raise _refusal(response)
-            async for line in response.aiter_lines():
-                if not line.strip():
-                    continue
-                part = _parse(line)
-                if "error" in part:
-                    raise _error_of(part["error"])
-                if "finish_reason" in part:
-                    yield _end_of(part)
-                    return
-                yield part["text"]
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        stream = await post(
+            _address("/generate"),
+            body,
+            _headers(),
+            connect_s=CONNECT_TIMEOUT_S,
+            silence_s=SILENCE_TIMEOUT_S,
+            context=_ssl_context(),
+        )
+    except Unreachable as error:
         raise EngineAway(_("The engine does not answer. It may be starting.")) from error
-    except httpx.HTTPError as error:
+    try:
+        status = await stream.head()
+        if status != 200:
+            raise _refusal(status, await _whole(stream))
+        while (line := await stream.line()) is not None:
+            if not line.strip():
+                continue
+            part = _parse(line)
+            if "error" in part:
+                raise _error_of(part["error"])
+            if "finish_reason" in part:
+                yield _end_of(part)
+                return
+            yield part["text"]
+    except Broken as error:
         raise EngineAway(_("The engine stopped answering.")) from error
+    finally:
+        stream.close()
     raise EngineAway(_("The engine broke off in the middle of the answer."))
+
+
+async def _whole(stream: AnswerStream) -> bytes:
+    lines = []
+    while (line := await stream.line()) is not None:
+        lines.append(line)
+    return b"\n".join(lines)
 
 
 def _call(method: str, path: str, body: dict[str, Any] | None, *, timeout_s: float) -> dict[str, Any]:
@@ -116,21 +131,21 @@ def _call(method: str, path: str, body: dict[str, Any] | None, *, timeout_s: flo
     except httpx.HTTPError as error:
         raise EngineAway(_("The engine does not answer. It may be starting.")) from error
     if response.status_code != 200:
-        raise _refusal(response)
+        raise _refusal(response.status_code, response.content)
     return response.json()
 
 
-def _refusal(response: httpx.Response) -> EngineError:
+def _refusal(status: int, content: bytes) -> EngineError:
     try:
-        error = response.json()["error"]
+        error = json.loads(content)["error"]
         message, kind = error["message"], error.get("kind", "")
     except (ValueError, KeyError, TypeError, AttributeError):
-        message, kind = response.reason_phrase, ""
+        message, kind = http.client.responses.get(status, str(status)), ""
     if kind == "context":
         return ContextTooLong(message)
-    if response.status_code in _BUSY:
+    if status in _BUSY:
         return EngineBusy(_("The engine is busy. Please try again in a moment."))
-    if response.status_code in _NOT_LOADABLE:
+    if status in _NOT_LOADABLE:
         return ModelNotLoadable(_("The engine cannot use this model: %(message)s") % {"message": message})
     return EngineError(_("The engine refused: %(message)s") % {"message": message})
 
@@ -146,7 +161,7 @@ def _error_of(error: dict[str, Any]) -> EngineError:
     return EngineError(_("The engine could not finish the answer: %(message)s") % {"message": message})
 
 
-def _parse(line: str) -> dict[str, Any]:
+def _parse(line: bytes) -> dict[str, Any]:
     try:
         return json.loads(line)
     except ValueError:

@@ -12,7 +12,7 @@ A request carries the model that it was routed to, so a switch in between change
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from deployment import engine
 from deployment.actions.errors import EngineError, UnknownTarget
 from deployment.models import Completion, Conversation, Deployment
 from deployment.states import CompletionState
-from labeling.models import ApiKey, Project, User
+from labeling.models import Project, User
 from training.models import BaseModel, TunedModel
 from training.queries import find_base_model
 
@@ -86,36 +86,53 @@ def open_completion(
     conversation: Conversation | None = None,
     side: int = 0,
     key: str = "",
-    api_key: ApiKey | None = None,
-    metadata: dict[str, str] | None = None,
-    is_stored: bool = False,
 ) -> Completion:
     """Write the row of an answer before its first token. A key that exists already raises IntegrityError."""
-    return Completion.objects.create(
+    completion = new_completion(
+        route=route, project=project, messages=messages, parameters=parameters, user=user, key=key
+    )
+    completion.conversation, completion.side = conversation, side
+    completion.save(force_insert=True)
+    return completion
+
+
+def new_completion(
+    *,
+    route: Route,
+    project: Project,
+    messages: list[Message],
+    parameters: dict[str, Any],
+    user: User | None,
+    key: str = "",
+    **fields: Any,
+) -> Completion:
+    """Return the row of an answer, for the caller to save."""
+    return Completion(
         key=key or new_key(),
         project=project,
         deployment=route.deployment,
         tuned_model=route.tuned_model,
         model_name=route.name,
-        conversation=conversation,
-        side=side,
         user=user,
         messages=messages,
         parameters=parameters,
-        api_key=api_key,
-        metadata=metadata,
-        is_stored=is_stored,
+        **fields,
     )
 
 
 async def generate(
-    *, completion: Completion, route: Route, on_end: Callable[[engine.AnswerEnd], None] | None = None
+    *,
+    completion: Completion,
+    route: Route,
+    on_end: Callable[[engine.AnswerEnd], None] | None = None,
+    saved: Awaitable[object] | None = None,
 ) -> AsyncGenerator[str, None]:
     """Yield the answer's text as it is written and keep the completion's row true.
 
     The row ends as done; as failed, when EngineError is raised on to the caller; as cancelled, with what was written,
     when the caller closes the iterator or its task is cancelled. Read it inside `contextlib.aclosing`: an iterator that
-    is only dropped keeps the engine at work until it is collected. `on_end` is told the last line, when the row is written.
+    is only dropped keeps the engine at work until it is collected. `on_end` is told the last line, when the row is written. Where the row is still on its way to the database, `saved` is waited for
+    before the end is written.
     """
     parts: list[str] = []
     began = time.monotonic()
@@ -133,16 +150,19 @@ async def generate(
                     parts.append(part)
                     yield part
     except EngineError as error:
-        await _close(completion, CompletionState.FAILED, parts, began, error=str(error)[:500])
+        await _close(saved, completion, CompletionState.FAILED, parts, began, error=str(error)[:500])
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        await _close(completion, CompletionState.CANCELLED, parts, began, finish_reason="cancelled")
+        await _close(saved, completion, CompletionState.CANCELLED, parts, began, finish_reason="cancelled")
         raise
     except BaseException:
-        await _close(completion, CompletionState.FAILED, parts, began, error=_("Something went wrong on our side."))
+        await _close(
+            saved, completion, CompletionState.FAILED, parts, began, error=_("Something went wrong on our side.")
+        )
         raise
     assert end is not None  # stream_answer raises when the last line is missing
     await _close(
+        saved,
         completion,
         CompletionState.DONE,
         parts,
@@ -156,10 +176,23 @@ async def generate(
         on_end(end)
 
 
-async def _close(completion: Completion, state: CompletionState, parts: list[str], began: float, **fields: Any) -> None:
+async def _close(
+    saved: Awaitable[object] | None,
+    completion: Completion,
+    state: CompletionState,
+    parts: list[str],
+    began: float,
+    **fields: Any,
+) -> None:
     """End the row, also when the task that asks for it is cancelled while the database writes."""
     fields |= {"state": state, "response": "".join(parts), "duration_s": round(time.monotonic() - began, 3)}
-    await asyncio.shield(asyncio.ensure_future(sync_to_async(_write_end)(completion, fields)))
+
+    async def write() -> None:
+        if saved is not None:
+            await saved
+        await sync_to_async(_write_end)(completion, fields)
+
+    await asyncio.shield(asyncio.ensure_future(write()))
 
 
 def _write_end(completion: Completion, fields: dict[str, Any]) -> None:

@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from common.wire import WireError, new_id, read_json, sse, stream_response
 from common.wire_params import Params
-from deployment.actions.chat import give_up
 from deployment.actions.errors import (
     ContextTooLong,
     DeploymentError,
@@ -25,7 +24,7 @@ from deployment.actions.errors import (
 )
 from deployment.api.asked import Asked
 from deployment.engine import AnswerEnd, TokenScore
-from deployment.gateway import Route, find_route, generate, open_completion
+from deployment.gateway import Route, find_route, generate, new_completion
 from deployment.models import Completion
 from labeling.api.key import require_key
 from labeling.states import Scope
@@ -60,22 +59,35 @@ class Answers:
 
     def __init__(self, *, asked: Asked, key: str, route: Route, completions: list[Completion]) -> None:
         self.asked, self.key, self.completions = asked, key, completions
-        self.created = int(completions[0].created_at.timestamp())
+        self.created = int(time.time())
         self._route = route
-        self._queue: asyncio.Queue[Piece | Ended | WireError] = asyncio.Queue()
+        self._queue: asyncio.Queue[Piece | Ended | WireError | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._first: Piece | Ended | None = None
+        self._heard_at = 0.0
+        self._beat: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._saving = asyncio.ensure_future(sync_to_async(Completion.objects.bulk_create)(self.completions))
+        self._saving.add_done_callback(self._look_at_saving)
         self._tasks = [asyncio.create_task(self._write(i)) for i in range(len(self.completions))]
 
     async def stop(self) -> None:
         """End what is still being written; the gateway keeps what there is."""
+        if self._beat is not None:
+            self._beat.cancel()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._saving, return_exceptions=True)
+
+    def _look_at_saving(self, saving: "asyncio.Future[list[Completion]]") -> None:
+        """An answer that cannot be logged is none: feedback would not find it."""
+        if not saving.cancelled() and (error := saving.exception()) is not None:
+            logger.error("%s cannot be saved: %s", self.key, error)
+            self._put(wire_error(EngineError("The server could not write down the answer.")))
 
     def close(self) -> None:
         """The same from any thread and without waiting, for a response that nobody has read."""
@@ -90,22 +102,33 @@ class Answers:
     async def parts(self) -> AsyncGenerator[Piece | Ended | None, None]:
         """Yield all parts of all answers as they come, and None after each long silence."""
         n_open = len(self._tasks)
+        self._watch()
         while n_open:
-            try:
-                async with asyncio.timeout(SILENCE_S):
-                    part = self._first or await self._take()
-            except TimeoutError:
-                yield None
-                continue
+            part = self._first or await self._take()
             self._first = None
             n_open -= isinstance(part, Ended)
             yield part
 
-    async def _take(self) -> Piece | Ended:
+    def _watch(self) -> None:
+        """Put a sign of life among the parts after each long silence: one timer for the stream, not one for each part."""
+        assert self._loop is not None
+        silent_s = self._loop.time() - self._heard_at
+        if silent_s >= SILENCE_S:
+            self._queue.put_nowait(None)
+            silent_s = 0.0
+            self._heard_at = self._loop.time()
+        self._beat = self._loop.call_later(SILENCE_S - silent_s, self._watch)
+
+    async def _take(self) -> Piece | Ended | None:
         part = await self._queue.get()
         if isinstance(part, WireError):
             raise part
         return part
+
+    def _put(self, part: Piece | Ended | WireError) -> None:
+        assert self._loop is not None
+        self._heard_at = self._loop.time()
+        self._queue.put_nowait(part)
 
     def usage(self) -> dict[str, int]:
         """Return the counted tokens; a prompt counts once, however many answers it has."""
@@ -122,32 +145,28 @@ class Answers:
             end = last
 
         try:
-            async with aclosing(generate(completion=completion, route=self._route, on_end=keep)) as pieces:
+            async with aclosing(
+                generate(completion=completion, route=self._route, on_end=keep, saved=self._saving)
+            ) as pieces:
                 async for text in pieces:
-                    self._queue.put_nowait(Piece(index, text))
+                    self._put(Piece(index, text))
             assert end is not None
             reason = end.finish_reason if end.finish_reason in WRITTEN_OUT else "stop"
-            self._queue.put_nowait(Ended(index, reason, end.scores))
+            self._put(Ended(index, reason, end.scores))
         except EngineError as error:
             logger.warning("%s: %s", completion.key, error)
-            self._queue.put_nowait(wire_error(error))
+            self._put(wire_error(error))
         except Exception:  # the edge of a task: whoever reads would wait for ever
             logger.exception("%s broke off", completion.key)
-            self._queue.put_nowait(wire_error(EngineError("The server had an error while writing the answer.")))
+            self._put(wire_error(EngineError("The server had an error while writing the answer.")))
 
 
 async def open_answers(request: HttpRequest, parse: Callable[[Params], Asked], *, prefix: str) -> Answers:
-    """Check the key and the body, find who answers, write the rows and start. Raises WireError.
+    """Check the key and the body, find who answers, and start. Raises WireError.
 
-    A client that goes away meanwhile leaves rows that nobody will write: they say so.
+    The rows are written while the engine reads the prompt: nobody waits for the disk before the first word.
     """
-    opening = asyncio.ensure_future(sync_to_async(_open)(request, parse, prefix))
-    try:
-        answers = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        answers = await opening
-        await sync_to_async(give_up)(completions=answers.completions)
-        raise
+    answers = await sync_to_async(_open)(request, parse, prefix)
     answers.start()
     return answers
 
@@ -161,24 +180,23 @@ def _open(request: HttpRequest, parse: Callable[[Params], Asked], prefix: str) -
         raise wire_error(error, target=asked.target) from error
     name = new_id(prefix)
     completions = []
-    with transaction.atomic():
-        for index in range(len(asked.prompts) * asked.n):
-            parameters = {"model": asked.target, **asked.parameters}
-            if "seed" in parameters:
-                parameters["seed"] += index % asked.n  # or all answers to one prompt would be the same
-            completions.append(
-                open_completion(
-                    route=route,
-                    project=key.project,
-                    messages=asked.prompts[index // asked.n],
-                    parameters=parameters,
-                    user=key.user,
-                    key=completion_key(name, index),
-                    api_key=key,
-                    metadata=asked.metadata,
-                    is_stored=asked.is_stored and index == 0,
-                )
+    for index in range(len(asked.prompts) * asked.n):
+        parameters = {"model": asked.target, **asked.parameters}
+        if "seed" in parameters:
+            parameters["seed"] += index % asked.n  # or all answers to one prompt would be the same
+        completions.append(
+            new_completion(
+                route=route,
+                project=key.project,
+                messages=asked.prompts[index // asked.n],
+                parameters=parameters,
+                user=key.user,
+                key=completion_key(name, index),
+                api_key=key,
+                metadata=asked.metadata,
+                is_stored=asked.is_stored and index == 0,
             )
+        )
     return Answers(asked=asked, key=name, route=route, completions=completions)
 
 

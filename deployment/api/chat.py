@@ -1,11 +1,12 @@
 """POST /v1/chat/completions."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from common.wire import DONE, KEEP_ALIVE, sse
+from common.wire import DONE, KEEP_ALIVE, TEXT_HERE, sse, sse_around
 from deployment.api.answers import Answers, Piece, open_answers, respond, texts_of
 from deployment.api.asked import parse_chat
 from deployment.engine import TokenScore
@@ -47,17 +48,22 @@ async def _chunks(answers: Answers) -> AsyncIterator[str]:
     }
     tail: dict[str, Any] = {"usage": None} if answers.asked.has_usage else {}
 
-    def chunk(index: int, delta: dict[str, Any], finish_reason: str | None = None, logprobs: Any = None) -> str:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return sse({**head, "choices": [choice], **tail})
+    def choice(index: int, delta: dict[str, Any], finish_reason: str | None = None, logprobs: Any = None) -> Any:
+        return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
+    def chunk(*parts: Any) -> str:
+        return sse({**head, "choices": [choice(*parts)], **tail})
+
+    around = []
     for index in range(len(answers.completions)):
         yield chunk(index, {"role": "assistant", "content": ""})
+        around.append(sse_around({**head, "choices": [choice(index, {"content": TEXT_HERE})], **tail}))
     async for part in answers.parts():
         if part is None:
             yield KEEP_ALIVE
         elif isinstance(part, Piece):
-            yield chunk(part.index, {"content": part.text})
+            before, after = around[part.index]
+            yield f"{before}{json.dumps(part.text, ensure_ascii=False)}{after}"
         else:
             yield chunk(part.index, {}, part.finish_reason, show_scores(part.scores))
     if answers.asked.has_usage:

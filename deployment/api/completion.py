@@ -1,12 +1,13 @@
 """POST /v1/completions, and the older /v1/engines that means the same."""
 
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from common.wire import DONE, KEEP_ALIVE, sse
+from common.wire import DONE, KEEP_ALIVE, TEXT_HERE, sse, sse_around
 from deployment.api.answers import Answers, Piece, open_answers, respond, texts_of
 from deployment.api.asked import parse_completion
 from deployment.engine import TokenScore
@@ -29,14 +30,17 @@ async def _whole(answers: Answers) -> dict[str, Any]:
 async def _chunks(answers: Answers) -> AsyncIterator[str]:
     head = _head(answers)
     tail: dict[str, Any] = {"usage": None} if answers.asked.has_usage else {}
+    around = []
     for index in range(len(answers.completions)):
+        around.append(sse_around({**head, "choices": [_choice(index, TEXT_HERE)], **tail}))
         if echo := _echo(answers, index):
             yield sse({**head, "choices": [_choice(index, echo)], **tail})
     async for part in answers.parts():
         if part is None:
             yield KEEP_ALIVE
         elif isinstance(part, Piece):
-            yield sse({**head, "choices": [_choice(part.index, part.text)], **tail})
+            before, after = around[part.index]
+            yield f"{before}{json.dumps(part.text, ensure_ascii=False)}{after}"
         else:
             scores = _show_scores(answers, part.index, part.scores)
             yield sse({**head, "choices": [_choice(part.index, "", part.finish_reason, scores)], **tail})

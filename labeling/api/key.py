@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.core.cache import cache
 from django.http import HttpRequest
 
+from common.counters import count_up
 from common.wire import WireError
 from labeling.actions.api_key import find_key
 from labeling.models import ApiKey
@@ -92,10 +92,5 @@ def count_request(key: ApiKey) -> RequestCount | None:
         return None
     now = time.time()
     window = int(now // WINDOW_S)
-    place = f"api-key-{key.key_hash[:24]}-{window}"
-    cache.add(place, 0, timeout=2 * WINDOW_S)
-    try:
-        n_requests = cache.incr(place)
-    except ValueError:  # the cache dropped it in between
-        n_requests = 1
+    n_requests = count_up(f"api-key-{key.key_hash[:24]}", window=window, lasts_s=2 * WINDOW_S)
     return RequestCount(limit, n_requests, max(1, int((window + 1) * WINDOW_S - now)))

@@ -1,7 +1,13 @@
 """The ASGI application."""
 
-from asgiref.sync import iscoroutinefunction
+import asyncio
+import json
+from threading import get_ident
+from typing import Any
 
+from asgiref.sync import iscoroutinefunction, sync_to_async
+
+from common import threads
 from config.asgi import Handler
 
 
@@ -10,3 +16,63 @@ def test_a_page_goes_to_its_thread_once_with_all_its_middleware() -> None:
     assert iscoroutinefunction(handler._middleware_chain)  # WireMiddleware, which answers /v1 in the event loop
     assert handler._view_middleware
     assert not any(map(iscoroutinefunction, handler._view_middleware))
+
+
+class Connection:
+    """A client that sends these messages, then nothing, and hears what is answered."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self.messages = list(messages)
+        self.heard: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        if not self.messages:
+            await asyncio.Event().wait()
+        return self.messages.pop(0)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.heard.append(message)
+
+    async def ask(self, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
+        wire_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": wire_headers}
+        await Handler()(scope, self.receive, self.send)
+        return self.heard[0]["status"], json.loads(self.heard[1]["body"])["error"]
+
+
+def piece(body: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_body_that_is_said_to_be_too_large_is_not_read(settings) -> None:
+    settings.REQUEST_MAX_BYTES = 10
+    connection = Connection(piece(b"x"))
+    status, error = await connection.ask("/v1/files", **{"content-length": "11"})
+    assert (status, error["code"]) == (413, "request_too_large")
+    assert connection.messages
+
+
+async def test_a_body_that_grows_too_large_is_read_no_further(settings) -> None:
+    settings.REQUEST_MAX_BYTES = 10
+    connection = Connection(piece(b"x" * 6), piece(b"x" * 6), piece(b"x" * 6))
+    assert (await connection.ask("/v1/files"))[0] == 413
+    assert len(connection.messages) == 1
+
+
+async def test_a_body_that_does_not_come_holds_no_place(settings) -> None:
+    settings.REQUEST_SILENCE_S = 0.01
+    status, error = await Connection(piece(b"x")).ask("/v1/files")
+    assert (status, error["code"]) == (408, "request_timeout")
+
+
+async def test_a_waiting_request_can_let_go_of_its_thread(monkeypatch) -> None:
+    monkeypatch.setattr(threads, "_idle", [])
+    async with threads.KeptThread():
+        first = await sync_to_async(get_ident)()
+        assert await sync_to_async(get_ident)() == first
+        threads.let_go_of_thread()
+        assert len(threads._idle) == 1
+        async with threads.KeptThread():
+            assert await sync_to_async(get_ident)() == first
+        assert await sync_to_async(get_ident)() == first
+    assert len(threads._idle) == 1
