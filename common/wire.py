@@ -33,6 +33,9 @@ from django.urls import Resolver404, resolve
 from django.utils import translation
 from django.views.decorators.csrf import csrf_exempt
 
+from common.threads import let_go_of_thread
+from common.wire_cors import allow_origin, preflight
+
 logger = logging.getLogger(__name__)
 
 ALPHABET = string.ascii_letters + string.digits
@@ -41,6 +44,7 @@ UNREADABLE = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library "
     "correctly. The API expects a JSON payload, but what was sent was not valid JSON.)"
 )
+TEXT_HERE = "\x00"  # which no text holds
 DONE = "data: [DONE]\n\n"
 KEEP_ALIVE = ": keep-alive\n\n"
 
@@ -81,6 +85,12 @@ def error_response(error: WireError) -> JsonResponse:
 def sse(value: Any) -> str:
     """Return one event of a stream: a `data:` line and an empty one."""
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def sse_around(value: Any) -> tuple[str, str]:
+    """Return what stands before and after the text TEXT_HERE in an event: of a stream's events only the text differs."""
+    before, after = sse(value).split(json.dumps(TEXT_HERE))
+    return before, after
 
 
 def stream_response(events: AsyncIterable[str]) -> StreamingHttpResponse:
@@ -127,6 +137,9 @@ def endpoint(**views: View) -> View:
     async def dispatch(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         view = views.get(request.method or "")
         try:
+            if answer := preflight(request, list(views)):
+                return answer
+            _refuse_encoded(request)
             if view is None:
                 raise WireError(
                     f"Not allowed to {request.method} on {request.path}. (HINT: use {' or '.join(views)}.)",
@@ -149,7 +162,19 @@ def endpoint(**views: View) -> View:
                 WireError("The server had an error while processing your request.", status=500, kind="server_error")
             )
 
+    dispatch.views = views  # type: ignore[attr-defined]
     return dispatch
+
+
+def _refuse_encoded(request: HttpRequest) -> None:
+    """Refuse a compressed body: it says nothing of how large it is once it is unpacked."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise WireError(
+            f"A body with the Content-Encoding {encoding[:40]!r} is not read here; send it as it is.",
+            status=415,
+            code="unsupported_content_encoding",
+        )
 
 
 class WireMiddleware:
@@ -175,6 +200,7 @@ class WireMiddleware:
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         began = time.monotonic()
         request.wire_headers = {}  # type: ignore[attr-defined]
+        let_go_of_thread()
         with translation.override(None):  # messages in the language of the settings, whoever asks
             response = await self._call(request)
         for name, value in request.wire_headers.items():  # type: ignore[attr-defined]
@@ -186,6 +212,7 @@ class WireMiddleware:
         response["openai-organization"] = settings.ORGANISATION
         response["openai-version"] = "2020-10-01"
         response["X-Content-Type-Options"] = "nosniff"
+        allow_origin(request, response)
         return response
 
     async def _call(self, request: HttpRequest) -> HttpResponseBase:

@@ -1,6 +1,7 @@
 """Strict reading of the environment: nonsense fails at the start, with a hint, and never later."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def read_list(name: str, default: list[str]) -> list[str]:
     """Return the comma-separated parts, without empty ones."""
     text = os.environ.get(name, "")
     return [part.strip() for part in text.split(",") if part.strip()] or default
+
+
+def read_origins(name: str) -> list[str]:
+    """Return the comma-separated origins as browsers send them, scheme, host and port; `*` alone means all. Others raise."""
+    origins = read_list(name, [])
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", origin):
+            raise ImproperlyConfigured(f"{name}: {origin!r} is no origin. Write https://app.example.org, or * for all.")
+    return origins
 
 
 def read_secret(name: str, path: Path) -> str:

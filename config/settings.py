@@ -155,9 +155,12 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+REQUEST_MAX_BYTES = 640 * 1024 * 1024  # of a whole request: the largest file and the form around it
+REQUEST_SILENCE_S = 60  # between two pieces of a request's body
 # counters and short-lived answers that all web processes share
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": VAR_DIR / "cache"}}
 WEBHOOK_PRIVATE = env.read_bool("EMEND_WEBHOOK_PRIVATE", False)  # webhooks may call addresses of one's own network
+CORS_ORIGINS = env.read_origins("EMEND_CORS_ORIGINS")  # whose pages may call /v1 from a browser; "*": all
 API_REQUESTS_PER_MINUTE = env.read_int("EMEND_API_REQUESTS_PER_MINUTE", 1200)  # of one key; 0: no limit
 
 # /api/v1, see labeling.api

@@ -3,9 +3,10 @@
 from django.urls import path
 
 from common.wire import endpoint
-from deployment.api import chat, completion, feedback, model, stored
+from deployment.api import chat, completion, document, feedback, model, stored
 
 urlpatterns = [
+    path("openapi.json", endpoint(GET=document.show)),
     path("models", endpoint(GET=model.index)),
     path("models/<path:name>", endpoint(GET=model.show, DELETE=model.delete)),
     path("engines", endpoint(GET=model.index)),

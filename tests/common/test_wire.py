@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, override_settings
 
+from common.counters import count_up
+from config import env
 from labeling.actions.api_key import create_key, revoke_key
 from labeling.models import ApiKey
 from labeling.states import Scope
@@ -132,3 +135,47 @@ def test_an_error_of_ours_shows_no_traceback(api: Client, monkeypatch: pytest.Mo
     assert error_of(response)["type"] == "server_error"
     assert b"secret" not in response.content
     assert "secret of the house" in caplog.text
+
+
+APP = "https://app.example.org"
+ASKS = {
+    "origin": APP,
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,x-stainless-os",
+}
+
+
+def test_no_other_page_may_call_unless_it_is_named(api: Client) -> None:
+    assert api.options("/v1/models", headers=ASKS).status_code == 405
+    assert "Access-Control-Allow-Origin" not in api.get("/v1/models", headers={"origin": APP}).headers
+
+
+@pytest.mark.parametrize(("origins", "allowed"), [([APP], APP), (["*"], "*"), (["https://other.example"], None)])
+def test_a_named_page_may_ask_first_and_read_the_answer(client: Client, settings, origins, allowed) -> None:
+    settings.CORS_ORIGINS = origins
+    asked = client.options("/v1/chat/completions", headers=ASKS)
+    assert asked.status_code == 204
+    assert asked.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert asked.headers["Access-Control-Allow-Headers"] == "authorization,x-stainless-os"
+    refused = client.get("/v1/models", headers={"origin": APP})  # without a key: what went wrong can be read too
+    for response in (asked, refused):
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
+        assert response.headers["Vary"] == "Origin"
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+def test_only_origins_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMEND_CORS_ORIGINS", f"{APP}, http://localhost:3000")
+    assert env.read_origins("EMEND_CORS_ORIGINS") == [APP, "http://localhost:3000"]
+    monkeypatch.setenv("EMEND_CORS_ORIGINS", f"{APP}/chat")
+    with pytest.raises(ImproperlyConfigured, match="no origin"):
+        env.read_origins("EMEND_CORS_ORIGINS")
+
+
+def test_a_count_on_the_disk_is_shared_and_begins_anew_in_the_next_window(tmp_path) -> None:
+    cache = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": tmp_path}
+    with override_settings(CACHES={"default": cache}):
+        assert [count_up("a", window=7, lasts_s=60) for _ in range(3)] == [1, 2, 3]
+        assert count_up("b", window=7, lasts_s=60) == 1
+        assert count_up("a", window=8, lasts_s=60) == 1
+    assert sorted(path.suffix for path in tmp_path.glob("counts/*")) == [".7", ".8"]
