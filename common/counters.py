@@ -17,7 +17,8 @@ def count_up(name: str, *, window: int, lasts_s: int) -> int:
     """
     cache = caches["default"]
     if isinstance(cache, FileBasedCache):
-        return _append(Path(cache._dir) / "counts", name, window)
+        folder: str = cache._dir  # type: ignore[attr-defined]
+        return _append(Path(folder) / "counts", name, window)
     place = f"count-{name}-{window}"
     cache.add(place, 0, timeout=lasts_s)
     try:

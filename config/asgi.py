@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import django
@@ -21,8 +21,9 @@ from common.wire import SERVED, WireError, new_id  # noqa: E402
 # A thread that asks the database may not keep the event loop from passing tokens on for the usual five milliseconds.
 sys.setswitchinterval(0.0005)
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class Handler(ASGIHandler):
@@ -56,7 +57,7 @@ class Body:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         self.declared = int(declared) if declared.isdigit() else 0
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Message:
         if not self._has_more:  # only the client's going away is waited for
             return await self._receive()
         try:
@@ -70,7 +71,7 @@ class Body:
             return await self.refuse(TOO_LARGE)
         return message
 
-    async def refuse(self, error: WireError) -> dict[str, Any]:
+    async def refuse(self, error: WireError) -> Message:
         """Answer at once: in the envelope of /v1, or in a line for a person."""
         is_wire = SERVED.match(self._scope["path"])
         content = json.dumps(error.body) if is_wire else str(error)

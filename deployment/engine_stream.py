@@ -137,7 +137,7 @@ async def post(
         async with asyncio.timeout(connect_s):
             transport, stream = await loop.create_connection(
                 lambda: AnswerStream(silence_s=silence_s),
-                url.hostname,
+                url.hostname or "",
                 url.port or (443 if is_secure else 80),
                 ssl=context if is_secure else None,
             )

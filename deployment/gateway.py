@@ -25,7 +25,7 @@ from deployment import engine
 from deployment.actions.errors import EngineError, UnknownTarget
 from deployment.models import Completion, Conversation, Deployment
 from deployment.states import CompletionState
-from labeling.models import Project, User
+from labeling.models import ApiKey, Project, User
 from training.models import BaseModel, TunedModel
 from training.queries import find_base_model
 
@@ -76,22 +76,9 @@ def new_key() -> str:
     return f"chatcmpl-{uuid.uuid4().hex}"
 
 
-def open_completion(
-    *,
-    route: Route,
-    project: Project,
-    messages: list[Message],
-    parameters: dict[str, Any],
-    user: User | None = None,
-    conversation: Conversation | None = None,
-    side: int = 0,
-    key: str = "",
-) -> Completion:
-    """Write the row of an answer before its first token. A key that exists already raises IntegrityError."""
-    completion = new_completion(
-        route=route, project=project, messages=messages, parameters=parameters, user=user, key=key
-    )
-    completion.conversation, completion.side = conversation, side
+def open_completion(**fields: Any) -> Completion:
+    """Write the row of an answer, as of `new_completion`, before its first token. A key that exists already raises IntegrityError."""
+    completion = new_completion(**fields)
     completion.save(force_insert=True)
     return completion
 
@@ -102,9 +89,13 @@ def new_completion(
     project: Project,
     messages: list[Message],
     parameters: dict[str, Any],
-    user: User | None,
+    user: User | None = None,
+    conversation: Conversation | None = None,
+    side: int = 0,
     key: str = "",
-    **fields: Any,
+    api_key: ApiKey | None = None,
+    metadata: dict[str, str] | None = None,
+    is_stored: bool = False,
 ) -> Completion:
     """Return the row of an answer, for the caller to save."""
     return Completion(
@@ -113,10 +104,14 @@ def new_completion(
         deployment=route.deployment,
         tuned_model=route.tuned_model,
         model_name=route.name,
+        conversation=conversation,
+        side=side,
         user=user,
         messages=messages,
         parameters=parameters,
-        **fields,
+        api_key=api_key,
+        metadata=metadata,
+        is_stored=is_stored,
     )
 
 

@@ -71,8 +71,11 @@ async def test_a_waiting_request_can_let_go_of_its_thread(monkeypatch) -> None:
         first = await sync_to_async(get_ident)()
         assert await sync_to_async(get_ident)() == first
         threads.let_go_of_thread()
-        assert len(threads._idle) == 1
-        async with threads.KeptThread():
-            assert await sync_to_async(get_ident)() == first
+        other = threads._take()
+        assert other.submit(get_ident).result() == first
+        assert await sync_to_async(get_ident)() != first
+        threads._idle.insert(0, other)
+        threads._idle.pop().shutdown()
         assert await sync_to_async(get_ident)() == first
-    assert len(threads._idle) == 1
+    assert threads._idle == [other]
+    other.shutdown()

@@ -1,5 +1,7 @@
 """Models, chat completions and completions, and feedback."""
 
+from typing import Any
+
 from deployment.api.document.parts import (
     FLAG,
     MOMENT,
@@ -31,7 +33,7 @@ TOKENS = maybe({"type": "integer", "minimum": 1, "maximum": 2**20})
 STOP: Schema = {
     "anyOf": [TEXT, many({"type": "string", "minLength": 1, "maxLength": 1000}, maxItems=16), {"type": "null"}]
 }
-COMMON: dict[str, Schema] = {
+COMMON: dict[str, Any] = {
     "max_tokens": TOKENS,
     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2, "default": 1},
     "top_p": maybe({"type": "number", "minimum": 0, "maximum": 1}),

@@ -52,7 +52,7 @@ def many(schema: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": schema, **more}
 
 
-def shape(required: dict[str, Schema], /, *, note: str = "", **optional: Schema) -> Schema:
+def shape(required: dict[str, Schema], /, *, note: str = "", **optional: Any) -> Schema:
     """An object. Clients have to live with fields that are not named here."""
     found: Schema = {"type": "object", "properties": {**required, **optional}}
     if required:
