@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -37,6 +38,14 @@ def read_int(name: str, default: int, *, least: int = 0) -> int:
     if number < least:
         raise ImproperlyConfigured(f"{name}={number} is too small: {least} or more.")
     return number
+
+
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """Return one of the choices, "" when it is unset; anything else raises."""
+    text = os.environ.get(name, "").strip().lower()
+    if text and text not in choices:
+        raise ImproperlyConfigured(f"{name}={text!r} is not known. Write one of: {', '.join(choices)}.")
+    return text
 
 
 def read_list(name: str, default: list[str]) -> list[str]:

@@ -239,7 +239,10 @@ MODELS_DIR = VAR_DIR / "models"
 RUNS_DIR = VAR_DIR / "runs"
 ML_COMMAND = [sys.executable, "-m", "ml"]
 ML_THREADS = env.read_int("EMEND_ML_THREADS", 0)  # 0: one a core
-# A Hub that datasets are pushed to; without a token nothing is offered.
+# Who else is told the figures of jobs; the keys of the services are in their own variables.
+TRACKER = env.read_choice("EMEND_TRACKER", ("mlflow", "wandb"))
+TRACKER_URL = env.read_text("EMEND_TRACKER_URL", "http://127.0.0.1:5000")
+# A Hub that datasets and models are pushed to; without a token nothing is offered.
 HUB_TOKEN = env.read_text("EMEND_HUB_TOKEN", "")
 HUB_URL = env.read_text("EMEND_HUB_URL", "https://huggingface.co")
 TRAINING_MEMORY_GB = env.read_int("EMEND_TRAINING_MEMORY_GB", 0)  # of the machine that trains; 0: this one

@@ -10,7 +10,9 @@ USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base mode
        python -m ml sft RUN_DIR         fine-tunes
        python -m ml dpo RUN_DIR         learns from pairs of a better and a worse answer
        python -m ml evaluate RUN_DIR    measures one model
-       python -m ml push FOLDER REPO    uploads a dataset to a Hub
+       python -m ml push FOLDER REPO    uploads a dataset or a model to a Hub
+       python -m ml gguf FOLDER FILE    writes a model as one GGUF file
+       python -m ml track RUN_DIR       tells MLflow or W&B about a run
        python -m ml tables ACTION PATH  writes or reads Parquet
        python -m ml count FOLDER        counts tokens
        python -m ml serve --root DIR    answers requests (--help for more)"""
@@ -40,6 +42,10 @@ def main(argv: list[str]) -> int:
         from ml.evaluate import main as run
     elif command == "push":
         from ml.hub import main as run
+    elif command == "gguf":
+        from ml.gguf_export import main as run
+    elif command == "track":
+        from ml.track import main as run
     elif command == "tables":
         from ml.tables import main as run
     elif command == "count":

@@ -1,4 +1,4 @@
-"""`python -m ml push FOLDER REPO`: uploads a dataset folder to a Hub. The token is in HF_TOKEN, another Hub's address in HF_ENDPOINT."""
+"""`python -m ml push FOLDER REPO`: uploads the folder of a dataset (with `--model`: of a model) to a Hub. The token is in HF_TOKEN, another Hub's address in HF_ENDPOINT."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,12 @@ def main(argv: list[str]) -> int:
     """Print the address of the upload. 65 with one line on stderr when it fails: `refused`, `invalid` or `unreachable`, and why."""
     folder, repo = Path(argv[0]), argv[1]
     is_private = "--private" in argv[2:]
+    kind = "model" if "--model" in argv[2:] else "dataset"
     hub = HfApi()
     try:
-        made = hub.create_repo(repo, repo_type="dataset", private=is_private, exist_ok=True)
+        made = hub.create_repo(repo, repo_type=kind, private=is_private, exist_ok=True)
         commit = hub.upload_folder(
-            repo_id=made.repo_id, repo_type="dataset", folder_path=folder, commit_message="Upload a dataset version"
+            repo_id=made.repo_id, repo_type=kind, folder_path=folder, commit_message=f"Upload a {kind}"
         )
     except (HfHubHTTPError, LocalTokenNotFoundError) as error:
         status = getattr(getattr(error, "response", None), "status_code", 0)

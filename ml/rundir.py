@@ -20,7 +20,9 @@ from typing import Any
 import torch
 
 from ml.errors import DataError, DiskError, MlError, NoMemoryError
+from ml.tensorboard import Scalars
 
+LAST_CODES = ("finished", "stopped", "failed")
 EXIT_DATA, EXIT_FAILED, EXIT_STOPPED = 2, 1, 143
 SUPERVISOR = "EMEND_SUPERVISOR"  # in launched processes: the process that started their launcher
 PARENT_CHECK_S = 1.0
@@ -92,7 +94,7 @@ class Stop:
 
 
 class Events:
-    """The append-only log `events.jsonl`; the numbers go on where an earlier process left off.
+    """The append-only log `events.jsonl`; the numbers go on where an earlier process left off. Figures also go to `tensorboard/`.
 
     Of several processes that train together the first one alone writes (`is_ours`).
     """
@@ -101,6 +103,7 @@ class Events:
         self._path = path
         self._is_ours = is_ours
         self._number = len(read_whole_lines(path)) if is_ours else 0
+        self._scalars = Scalars(path.parent / "tensorboard")
 
     def emit(self, code: str, **data: Any) -> None:
         """Append one event; it is in the file when this returns."""
@@ -109,6 +112,10 @@ class Events:
         self._number += 1
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         append_line(self._path, {"number": self._number, "at": at, "code": code, "data": data})
+        if code == "metrics":
+            self._scalars.add(data)
+        elif code in LAST_CODES:
+            self._scalars.close()
 
 
 class RunDirectory:

@@ -162,11 +162,13 @@ training-preset-save admin
 training-preset-rename admin preset
 training-preset-delete admin preset
 training-job-cancel admin job
+training-job-tensorboard admin job
 training-job-pause admin job
 training-job-resume admin job
 training-model-list reviewer
 training-model-lineage reviewer model_pk
 training-model-download admin model_pk
+training-model-gguf admin model_pk
 training-base-model-default admin
 training-base-model-list own
 training-base-model-add own
@@ -274,6 +276,8 @@ api-job-checkpoints GET:admin job
 api-models GET:reviewer
 api-model GET:reviewer model_pk
 api-model-download GET:admin model_pk
+api-model-gguf GET:admin model_pk
+api-job-tensorboard GET:admin job
 api-datasets GET:admin
 api-dataset GET:admin dataset
 api-dataset-note POST:admin dataset

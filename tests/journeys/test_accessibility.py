@@ -39,6 +39,8 @@ NO_PAGE = {
     "training-export-file": "a file",
     "training-job-stream": "events",
     "training-model-download": "a tar file",
+    "training-model-gguf": "a GGUF file",
+    "training-job-tensorboard": "a tar file",
     "deployment-health-show": "JSON",
     "deployment-answer-show": "a piece of the chat",
     "deployment-project-summary": "a piece of the home page",

@@ -1,14 +1,11 @@
 """Exports: the same bytes for ever, nothing half made, nothing lost in silence."""
 
 import asyncio
-import base64
 import hashlib
 import io
 import json
 import sys
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -22,6 +19,7 @@ from django.utils import timezone
 from common.models import Transition
 from tests.factories import DatasetVersionFactory
 from tests.streams import download
+from tests.training.hub import Hub, serve_hub
 from training.actions import export
 from training.actions.errors import ExportFailed
 from training.actions.export import export_to_path, make_export, recover_exports, request_export
@@ -227,67 +225,24 @@ def test_the_interface_lists_makes_and_sends(version, alice) -> None:
     assert io.BytesIO(content).getbuffer().nbytes == DatasetExport.objects.get().size_bytes
 
 
-class _Hub(BaseHTTPRequestHandler):
-    """As much of a Hub as an upload of small files asks for. Any other token than "good" is refused."""
-
-    uploads: dict[str, bytes] = {}
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Authorization") != "Bearer good":
-            self._answer(401, {"error": "Invalid credentials"})
-        elif self.path.endswith("/repos/create"):
-            self._answer(200, {"url": f"http://{self.headers['Host']}/datasets/us/rows", "name": "us/rows"})
-        elif "/preupload/" in self.path:
-            files = [each | {"uploadMode": "regular", "shouldIgnore": False} for each in json.loads(body)["files"]]
-            self._answer(200, {"files": files})
-        elif "/commit/" in self.path:
-            for line in body.splitlines():
-                value = json.loads(line)["value"]
-                if "path" in value:
-                    self.uploads[value["path"]] = base64.b64decode(value["content"])
-            address = f"http://{self.headers['Host']}/datasets/us/rows/commit/1"
-            self._answer(200, {"commitUrl": address, "commitOid": "1", "success": True, "hookOutput": ""})
-        else:
-            self._answer(200, {"errors": [], "warnings": []})
-
-    def do_GET(self) -> None:
-        self._answer(200, {"id": "us/rows", "sha": "0", "siblings": [], "private": True, "tags": []})
-
-    def _answer(self, status: int, value: object) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_args: object) -> None:
-        pass
-
-
 def test_a_version_goes_to_a_hub_or_it_is_said_why_not(version, settings, capsys) -> None:
     arguments = {"project": "kitchen", "number": 1, "repo": "us/rows", "licence": "cc-by-4.0"}
     settings.HUB_TOKEN = ""
     with pytest.raises(CommandError, match="EMEND_HUB_TOKEN"):
         call_command("push_dataset", **arguments)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings.HUB_URL = f"http://127.0.0.1:{server.server_port}"
-    settings.HUB_TOKEN = "bad"
-    with pytest.raises(CommandError, match="The Hub refuses it"):
+    with serve_hub() as address:
+        settings.HUB_URL, settings.HUB_TOKEN = address, "bad"
+        with pytest.raises(CommandError, match="The Hub refuses it"):
+            call_command("push_dataset", **arguments)
+        settings.HUB_TOKEN = "good"
         call_command("push_dataset", **arguments)
-    settings.HUB_TOKEN = "good"
-    call_command("push_dataset", **arguments)
-    server.shutdown()
-    server.server_close()
     assert capsys.readouterr().out == f"{settings.HUB_URL}/datasets/us/rows/commit/1\n"
-    assert set(_Hub.uploads) == {
+    assert set(Hub.uploads) == {
         "README.md",
         "data/train-00000-of-00001.parquet",
         "data/validation-00000-of-00001.parquet",
     }
-    assert b'license: "cc-by-4.0"' in _Hub.uploads["README.md"]
+    assert b'license: "cc-by-4.0"' in Hub.uploads["README.md"]
     assert Transition.objects.get(what="dataset pushed").after == "us/rows (private)"
     with pytest.raises(CommandError, match="cannot be reached"):
         call_command("push_dataset", **arguments)

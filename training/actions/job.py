@@ -26,6 +26,7 @@ from training.actions.registry import register_model
 from training.actions.results import write_result_file
 from training.actions.retry import has_half_batch, reason_to_retry
 from training.actions.setup import check_setup, trainer_setup
+from training.actions.tracking import TrackedChild
 from training.hyperparameters import AUTO
 from training.models import BaseModel, DatasetRow, DatasetVersion, Event, Job, JobPreflight, TunedModel
 from training.queries import count_pairs, default_base_model
@@ -197,7 +198,7 @@ def execute_job(*, job: Job) -> bool:
         return False
     try:
         _write_config(job)
-        child = runner.Child("dpo" if job.learns_preferences else "sft", job.run_dir)
+        child = TrackedChild("dpo" if job.learns_preferences else "sft", job)
     except OSError as error:
         logger.exception("%s: the trainer cannot be started", job)
         change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())

@@ -28,6 +28,8 @@ urlpatterns = [
     path(f"{_JOB}checkpoints/", address(GET=run.job_checkpoints), name="api-job-checkpoints"),
     path("p/<slug:slug>/models/", address(GET=model.model_list), name="api-models"),
     path(_MODEL, address(GET=model.model_show), name="api-model"),
+    path(f"{_JOB}tensorboard/", address(GET=run.job_tensorboard), name="api-job-tensorboard"),
+    path(f"{_MODEL}gguf/", address(GET=model.model_gguf), name="api-model-gguf"),
     path(f"{_MODEL}download/", address(GET=model.model_download), name="api-model-download"),
     path("p/<slug:slug>/datasets/", address(GET=dataset.dataset_list), name="api-datasets"),
     path(_DATASET, address(GET=dataset.dataset_show), name="api-dataset"),

@@ -82,6 +82,10 @@ class Job(models.Model):
         return settings.RUNS_DIR / self.key
 
     @property
+    def tensorboard_dir(self) -> Path:
+        return self.run_dir / "tensorboard"
+
+    @property
     def has_ended(self) -> bool:
         return self.state in JOB_ENDED
 

@@ -8,11 +8,12 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from common.exports import send_folder
 from common.htmx import STOP_POLLING, render_page
 from common.pagination import paginate
 from labeling.models import Membership
@@ -60,6 +61,17 @@ def job_show(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     status = STOP_POLLING if is_last else 200
     context = _page(job, is_whole_log=request.GET.get("events") == "all")
     return render_page(request, "training/job_show.html", context, fragment="training/_job_live.html", status=status)
+
+
+@require_GET
+@login_required
+def job_tensorboard(request: HttpRequest, slug: str, key: str) -> HttpResponseBase:
+    """What TensorBoard reads of the job's figures, as a tar file."""
+    job = _find(require_member(request, slug, Role.ADMIN), key)
+    if not job.tensorboard_dir.is_dir():
+        messages.error(request, _("The job has not written any figures for TensorBoard on this machine."))
+        return redirect("training-job-show", slug, key)
+    return send_folder(job.tensorboard_dir, name=f"{job.key}-tensorboard")
 
 
 @require_POST

@@ -8,11 +8,13 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from common.exports import send_folder
+from common.exports import send_file, send_folder
 from common.htmx import render_page
 from common.pagination import paginate
 from labeling.queries import require_member
 from labeling.states import Role
+from training.actions.errors import ExportFailed
+from training.actions.model_files import make_gguf
 from training.models import BaseModel, Evaluation, ProjectBaseModel, TunedModel
 from training.queries import files_of_model, passes, sources
 from training.queries.lineage import ancestors_of, retracted_counts_of_models
@@ -53,6 +55,20 @@ def model_download(request: HttpRequest, slug: str, pk: int) -> HttpResponseBase
         messages.error(request, _("The model's folder is not on this machine."))
         return redirect("training-model-lineage", slug, pk)
     return send_folder(model.folder, name=model.job.key)
+
+
+@require_GET
+@login_required
+def model_gguf(request: HttpRequest, slug: str, pk: int) -> HttpResponseBase:
+    """The model as one GGUF file, made at the first time that it is asked for."""
+    membership = require_member(request, slug, Role.ADMIN)
+    model = get_object_or_404(TunedModel.objects.visible_to(membership).select_related("job"), pk=pk)
+    try:
+        path = make_gguf(model=model)
+    except ExportFailed as error:
+        messages.error(request, str(error))
+        return redirect("training-model-lineage", slug, pk)
+    return send_file(path, name=path.name)
 
 
 @require_GET

@@ -6,9 +6,11 @@ from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 
-from common.exports import send_folder
+from common.exports import send_file, send_folder
 from labeling.api.endpoint import Call, operation
 from labeling.states import Role
+from training.actions.errors import ExportFailed
+from training.actions.model_files import make_gguf
 from training.api.rest.shapes import ModelShape, WholeModelShape
 from training.models import TunedModel
 from training.queries import files_of_model
@@ -41,6 +43,16 @@ def model_download(call: Call, pk: int) -> HttpResponseBase:
     if not model.is_ready:
         raise NotHere
     return send_folder(model.folder, name=model.job.key)
+
+
+@operation(Role.ADMIN, media=("application/octet-stream",))
+def model_gguf(call: Call, pk: int) -> HttpResponseBase:
+    """Download the model as one GGUF file, which is made at the first time."""
+    try:
+        path = make_gguf(model=_model(call, pk))
+    except ExportFailed as error:
+        raise NotHere(str(error)) from error
+    return send_file(path, name=path.name)
 
 
 def _models(call: Call) -> "QuerySet[TunedModel]":

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django.http.response import HttpResponseBase
 from rest_framework import serializers
 
+from common.exports import send_folder
 from labeling.api.endpoint import Call, operation
 from labeling.states import Role
-from training.api.rest.job import job_of, jobs_of
+from training.api.rest.job import Refused, job_of, jobs_of
 from training.api.rest.shapes import CheckpointShape, ComparedJobsShape, EventShape, MetricsShape, PreflightShape
 from training.curves import differences
 from training.models import Event, Job, JobPreflight
@@ -55,6 +57,15 @@ def job_metrics(call: Call, key: str) -> list[dict[str, Any]]:
 def job_checkpoints(call: Call, key: str) -> list[dict[str, Any]]:
     """List the checkpoints that a job has written, oldest first, with what was measured at their steps."""
     return checkpoints(job_of(call, key))
+
+
+@operation(Role.ADMIN, media=("application/x-tar",))
+def job_tensorboard(call: Call, key: str) -> HttpResponseBase:
+    """Download what TensorBoard reads of the figures, as one tar file."""
+    job = job_of(call, key)
+    if not job.tensorboard_dir.is_dir():
+        raise Refused("The job has not written any figures for TensorBoard on this machine.")
+    return send_folder(job.tensorboard_dir, name=f"{job.key}-tensorboard")
 
 
 @operation(Role.ADMIN, query=JobsCompared, answer=ComparedJobsShape)
