@@ -106,7 +106,7 @@ def main() -> None:
         else:
             url = servers.enter_context(postgresql())
             # nothing in tests/ml knows of a database
-            fast = ("-n", "2", "-m", f"not ({SLOW})", "--ignore=tests/ml", *arguments)
+            fast = ("-n", "2", "-m", f"not ({SLOW} or any_database)", "--ignore=tests/ml", *arguments)
             runs.append(run_pytest("The same on PostgreSQL", *fast, DATABASE_URL=url))
         extra = {}
         if "postgresql" not in missing and "redis-server" not in missing:
@@ -116,11 +116,9 @@ def main() -> None:
         if "chromium" in missing:
             left_out.append("the journeys in Chromium")
         left_out += clients.wait()
-        # a file's tests share what they started, so they stay together; what trains is kept apart from the browser's tests,
-        # because two that compete for the cores take more than twice as long
-        slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *arguments)
-        runs.append(run_pytest("The real model", *slow, "-m", "model", **extra))
-        runs.append(run_pytest("The other journeys", *slow, "-m", "journey and not model", **extra))
+        # a file's tests share what they started, so they stay together, in the order of tests/conftest.py
+        slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-m", SLOW, *arguments)
+        runs.append(run_pytest("The real model and the journeys", *slow, **extra))
     total = {key: sum(counts[key] for counts in runs) for key in ("passed", "failed", "skipped")}
     print("\nLeft out: " + ("; ".join(left_out) if left_out else "nothing."))
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")

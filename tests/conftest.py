@@ -17,6 +17,13 @@ from training.actions import job as jobs
 from training.models import Job
 from training.states import JobState
 
+# The slow files that take longest, in the order in which they begin: two run at a time, and what is left at the end is short.
+LONGEST = ("test_loop", "test_kills", "test_real_trainer", "test_accessibility", "test_processes", "test_keyboard")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_work_after_a_flush():

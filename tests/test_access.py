@@ -56,6 +56,8 @@ from tests.factories import (
 )
 from training.models import Evaluation, File, JobPreflight, Preset
 
+pytestmark = pytest.mark.any_database
+
 CLOSED = (401, 403, 404, 500)
 METHODS = ("get", "post")
 RANK = {"contractor": 0, "reviewer": 1, "admin": 2}

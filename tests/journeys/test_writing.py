@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.journeys.conftest import wait_for
 from tests.journeys.web import Web
 from tests.word_counts import WORD_COUNTS
 
@@ -111,6 +112,10 @@ def test_the_last_words_go_along_when_the_page_is_left(web: Web, page: Page) -> 
     page.goto("/p/kitchen/")
     assert questions == []
     page.evaluate("localStorage.clear()")  # what follows comes from the server
+    drafts = "[draft.content['messages'][-1]['content'] for draft in Draft.objects.all()]"
+    wait_for(
+        lambda: "Last words" in str(web.rows(drafts)), seconds=30, what="the words that went along are on the server"
+    )
     page.goto("/p/kitchen/write/")
     expect(page.locator(ANSWER)).to_have_value("Last words")
     page.type(ANSWER, "First words. ")

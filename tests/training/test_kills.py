@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from tests.training.conftest import make_correction
-from tests.training.test_real_trainer import tiny_model, two_threads, wait_until  # noqa: F401 - fixtures
+from tests.training.test_real_trainer import one_thread, tiny_model, wait_until  # noqa: F401 - fixtures
 from training.actions import runner
 from training.actions.dataset import freeze_dataset
 from training.actions.job import create_job, execute_job
@@ -32,7 +32,7 @@ class Worker:
         name = str(connection.settings_dict["NAME"])
         self.environment = {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG")},
-            "EMEND_VAR_DIR": str(django_settings.VAR_DIR), "EMEND_SECRET_KEY": "test", "EMEND_ML_THREADS": "2",
+            "EMEND_VAR_DIR": str(django_settings.VAR_DIR), "EMEND_SECRET_KEY": "test", "EMEND_ML_THREADS": "1",
             "DATABASE_URL": os.environ.get("DATABASE_URL", "").rpartition("/")[0] + f"/{name}"
             if connection.vendor == "postgresql" else f"sqlite:///{name}",
         }  # fmt: skip
