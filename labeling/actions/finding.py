@@ -57,10 +57,11 @@ def settle(findings: list[Finding], overrides: Mapping[str, str] | None) -> list
 
 
 def _version(task: Task, by: User, shown: InstructionVersion | None) -> InstructionVersion | None:
-    drafts = Draft.objects.filter(task=task, user=by, instruction_version__isnull=False)
-    pinned = drafts.values_list("instruction_version__number", flat=True).first()
-    if pinned is not None:
-        return instructions_by_number(task.project, pinned)
+    if task.is_drafted is not False:
+        drafts = Draft.objects.filter(task=task, user=by, instruction_version__isnull=False)
+        pinned = drafts.values_list("instruction_version__number", flat=True).first()
+        if pinned is not None:
+            return instructions_by_number(task.project, pinned)
     return shown or current_instructions(task.project)
 
 

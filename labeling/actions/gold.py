@@ -94,6 +94,13 @@ def first_qualification(project: Project, role: Role | str) -> dict[str, Any]:
     return {}
 
 
+def may_get_gold(membership: Membership) -> bool:
+    """Whether the person is one of those, in a project of those, that gold tasks are handed out to."""
+    project = membership.project
+    is_contractor = membership.role == Role.CONTRACTOR and membership.pk is not None
+    return is_contractor and bool(project.n_qualification or project.gold_percent)
+
+
 def gold_task_for(*, membership: Membership) -> Task | None:
     """Return a gold task that the person now holds, or None when ordinary work is due.
 
@@ -102,7 +109,7 @@ def gold_task_for(*, membership: Membership) -> Task | None:
     qualification waits for grades or was not passed. The caller's transaction lets requests of one person take turns.
     """
     project = membership.project
-    if membership.role != Role.CONTRACTOR or membership.pk is None:
+    if not may_get_gold(membership):
         return None
     if project.n_qualification and membership.qualification == Qualification.FAILED:
         raise NotQualified(FAILED)

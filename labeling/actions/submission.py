@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from common.conversations import ConversationError, Message, clean
@@ -29,14 +29,45 @@ def _clean(task: Task, messages: object) -> list[Message]:
     return turns
 
 
+def _lock(task: Task) -> Task:
+    """Return the task as it is now; whoever else hands in for it waits for the end of this transaction."""
+    lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    return Task.objects.raw(f"SELECT * FROM {Task._meta.db_table} WHERE id = %s{lock}", [task.pk])[0]
+
+
+def _find_former(task: Task, user: User, idempotency_key: uuid.UUID) -> tuple[bool, bool]:
+    """Return whether the key or the person's texts for the task are known, and whether the person has a draft of it.
+
+    In one statement, since nearly always there is neither. It must not be the one that waits for the lock: that one sees
+    what was there before the wait.
+    """
+    submissions = Submission._meta.db_table
+    sql = f"""
+        SELECT EXISTS (SELECT 1 FROM {submissions} WHERE idempotency_key = %s)
+            OR EXISTS (SELECT 1 FROM {submissions} WHERE task_id = %s AND author_id = %s),
+            EXISTS (SELECT 1 FROM {Draft._meta.db_table} WHERE task_id = %s AND user_id = %s)"""
+    key = Submission._meta.get_field("idempotency_key").get_db_prep_value(idempotency_key, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [key, task.pk, user.pk, task.pk, user.pk])
+        has_former, has_draft = cursor.fetchone()
+    return bool(has_former), bool(has_draft)
+
+
 def _pinned(
-    task: Task, user: User, turns: list[Message], revision: int | None, page: Page
+    task: Task,
+    user: User,
+    turns: list[Message],
+    revision: int | None,
+    page: Page,
+    *,
+    may_have_draft: bool = True,
 ) -> InstructionVersion | None:
     """Return the version that the draft was begun under, else the one that the page showed, else the one in force.
 
     The draft is used up. Raises StaleDraft where it holds a later text than the page knew (`revision`).
     """
-    draft = Draft.objects.filter(task=task, user=user).select_related("instruction_version").first()
+    drafts = Draft.objects.filter(task=task, user=user).select_related("instruction_version")
+    draft = drafts.first() if may_have_draft else None
     if draft is None:
         return page.version or current_instructions(task.project)
     if revision is not None:
@@ -78,11 +109,13 @@ def submit(
     user, turns = membership.user, _clean(task, messages)
     findings = find_problems(task=task, messages=turns, by=user, version=page.version)
     with transaction.atomic():
-        task = Task.objects.select_for_update().get(pk=task.pk)  # a double click waits here for its first half
+        task = _lock(task)  # a double click waits here for its first half
         task.project = membership.project
         if task.is_gold_copy and task.created_by_id != user.pk:
             raise NotAllowed
-        rows = list(Submission.objects.filter(Q(idempotency_key=idempotency_key) | Q(task=task, author=user)))
+        has_former, has_draft = _find_former(task, user, idempotency_key)
+        mine = Q(idempotency_key=idempotency_key) | Q(task=task, author=user)
+        rows = list(Submission.objects.filter(mine)) if has_former else []
         repeated = _repeated(rows, idempotency_key, user, turns)
         if repeated is not None:
             return repeated
@@ -97,7 +130,7 @@ def submit(
             project_id=task.project_id,
             task=task,
             author=user,
-            instruction_version=_pinned(task, user, turns, revision, page),
+            instruction_version=_pinned(task, user, turns, revision, page, may_have_draft=has_draft),
             messages=turns,
             is_gold=task.is_gold_copy,
             findings=overridden,

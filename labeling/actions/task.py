@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from common.conversations import Message, digest
 from common.states import StaleState, move
 from labeling.actions.errors import CommentNeeded, HeldByOther, LeaseLost, MustAcknowledge, NotAllowed, Paused
-from labeling.actions.gold import gold_task_for
+from labeling.actions.gold import gold_task_for, may_get_gold
 from labeling.models import Draft, Membership, Project, Skip, Submission, Task, User
 from labeling.models.work import TaskQuerySet
-from labeling.queries import needs_acknowledgement
+from labeling.queries import instructions_standing
 from labeling.states import TASK_MOVES, SkipReason, SubmissionState, TaskKind, TaskState
 
 N_SKIPS = 3  # so many different people's skips take a task out of the queue
@@ -40,13 +40,16 @@ def next_task(*, membership: Membership, another: bool = False, is_skipped_welco
     """
     if not membership.is_active:
         raise Paused(membership.pause_reason)
-    version = needs_acknowledgement(membership)
-    if version is not None:
+    version, is_read = instructions_standing(membership)
+    if version is not None and not is_read:
         raise MustAcknowledge(version)
     for _attempt in range(_ATTEMPTS):
         try:
             with transaction.atomic():
-                return _held_or_free(membership, another=another, is_skipped_welcome=is_skipped_welcome)
+                task = _held_or_free(membership, another=another, is_skipped_welcome=is_skipped_welcome)
+            if task is not None:
+                task.in_force = version
+            return task
         except StaleState:  # somebody was faster, on a database without row locks
             continue
     return None
@@ -55,6 +58,13 @@ def next_task(*, membership: Membership, another: bool = False, is_skipped_welco
 def _held_or_free(membership: Membership, *, another: bool, is_skipped_welcome: bool) -> Task | None:
     project, user = membership.project, membership.user
     has_lapsed, has_begun = _lock_person(user)
+    if not has_lapsed and not has_begun and not may_get_gold(membership):
+        task = _first_open(membership, is_for_idle=True)
+        if task is not None:  # as it goes nearly always: nothing is held, and a prompt is free
+            task.is_untouched = True
+            task.project = project
+            _lease(task, user)
+            return task
     # the project is left out of this query, and of the next, so that SQLite does not walk the project's rows for it
     held = [task for task in Task.objects.held_by(user) if task.project_id == project.pk]
     held.sort(key=lambda task: task.pk)
@@ -125,16 +135,27 @@ _FIRST_OPEN = f"""
     SELECT task.* FROM {Task._meta.db_table} AS task
     WHERE project_id = %s AND state = %s AND kind = %s AND NOT is_gold_copy
       AND NOT EXISTS (SELECT 1 FROM {Submission._meta.db_table} WHERE task_id = task.id AND author_id = %s)
-      AND NOT EXISTS (SELECT 1 FROM {Skip._meta.db_table} WHERE task_id = task.id AND user_id = %s)
-    ORDER BY position, id LIMIT 1"""
+      AND NOT EXISTS (SELECT 1 FROM {Skip._meta.db_table} WHERE task_id = task.id AND user_id = %s)"""
+_HOLDS_NONE = f"""
+      AND NOT EXISTS (
+        SELECT 1 FROM {Task._meta.db_table} WHERE state = %s AND leased_by_id = %s AND lease_expires_at > %s)"""
 
 
-def _first_open(membership: Membership) -> Task | None:
-    """Return what `_first` would, of `_free`, where no lease ran out. Written out, as nearly every hand-out runs it: to
-    build it anew each time costs more than to run it."""
-    lock = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    values = [membership.project_id, str(TaskState.OPEN), str(TaskKind.ANSWER), membership.user_id, membership.user_id]
-    return next(iter(Task.objects.raw(_FIRST_OPEN + lock, values)), None)
+def _first_open(membership: Membership, *, is_for_idle: bool = False) -> Task | None:
+    """Return what `_first` would, of `_free`, where no lease ran out; `is_for_idle`: nothing to one who holds a task.
+
+    Written out, as nearly every hand-out runs it: to build it anew each time costs more than to run it.
+    """
+    user_pk = membership.user_id
+    values = [membership.project_id, str(TaskState.OPEN), str(TaskKind.ANSWER), user_pk, user_pk]
+    sql = _FIRST_OPEN
+    if is_for_idle:
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        sql, values = sql + _HOLDS_NONE, [*values, str(TaskState.LEASED), user_pk, now]
+    sql += " ORDER BY position, id LIMIT 1"
+    if connection.features.has_select_for_update_skip_locked:
+        sql += " FOR UPDATE OF task SKIP LOCKED"
+    return next(iter(Task.objects.raw(sql, values)), None)
 
 
 def _first(rows: TaskQuerySet, kind: TaskKind, has_lapsed: bool) -> Task | None:

@@ -60,6 +60,10 @@ class Task(Leased):
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     is_untouched = False  # set where it was handed out just now, to somebody who has no draft or submission of it
+    in_force: InstructionVersion | None = None  # set there too: the instructions by which it is to be done
+    is_drafted: bool | None = (
+        None  # whether the person at work had a draft of it when it was read, where that was asked
+    )
 
     objects = TaskQuerySet.as_manager()
 

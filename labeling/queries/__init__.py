@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils import timezone
@@ -78,10 +79,25 @@ def current_instructions(project: Project) -> InstructionVersion | None:
 
 def needs_acknowledgement(membership: Membership) -> InstructionVersion | None:
     """Return the version in force when the person has not yet acknowledged it, else None."""
-    version = current_instructions(membership.project)
-    if version is None or Acknowledgement.objects.filter(version=version, user_id=membership.user_id).exists():
-        return None
-    return version
+    version, is_read = instructions_standing(membership)
+    return None if is_read else version
+
+
+def instructions_standing(membership: Membership) -> tuple[InstructionVersion | None, bool]:
+    """Return the version in force and whether the person has acknowledged it; None and True where none is published.
+
+    Written out, as each hand-out of a task asks for both.
+    """
+    sql = f"""
+        SELECT number, EXISTS (
+            SELECT 1 FROM {Acknowledgement._meta.db_table} WHERE version_id = version.id AND user_id = %s
+        ) FROM {InstructionVersion._meta.db_table} AS version WHERE project_id = %s ORDER BY number DESC LIMIT 1"""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [membership.user_id, membership.project_id])
+        found = cursor.fetchone()
+    if found is None:
+        return None, True
+    return instructions_by_number(membership.project, found[0]), bool(found[1])
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import uuid
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.db.models import BigAutoField
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language_info
 
 from common.conversations import Message
@@ -18,9 +18,17 @@ from labeling.models import Draft, InstructionVersion, Membership, Task
 from labeling.queries import current_instructions, instructions_by_number, returned_submission
 from labeling.states import TaskKind, TaskState
 
+_FIND = f"""
+    SELECT *, EXISTS (SELECT 1 FROM {Draft._meta.db_table} WHERE task_id = task.id AND user_id = %s) AS is_drafted
+    FROM {Task._meta.db_table} AS task WHERE id = %s AND project_id = %s"""
+
 
 def find_task(membership: Membership, pk: int) -> Task:
-    task = get_object_or_404(membership.project.tasks, pk=pk)
+    """Return the project's task, and with it whether the person has a draft of it. Raises Http404."""
+    values = [membership.user_id, pk, membership.project_id]
+    task = next(iter(Task.objects.raw(_FIND, values)), None) if pk <= BigAutoField.MAX_BIGINT else None
+    if task is None:
+        raise Http404
     task.project = membership.project
     return task
 
@@ -49,7 +57,7 @@ def desk(task: Task, membership: Membership, form: ConversationForm | None = Non
         own = draft.content["messages"][len(task.messages) :]
     else:
         own = returned.messages[len(task.messages) :] if returned else []
-    current = current_instructions(task.project)
+    current = task.in_force if task.is_untouched else current_instructions(task.project)
     pinned = draft.instruction_version if draft else _shown(form, current)
     is_newer = draft is not None and current is not None and (pinned is None or pinned.number < current.number)
     return {
