@@ -126,6 +126,7 @@ def _set_and_write(subject: models.Model, before: str, values: dict[str, Any], l
     columns, set_to = [], []
     for name, value in values.items():
         field = meta.get_field(name)
+        assert isinstance(field, models.Field), f"{name} is no column"
         plain = getattr(value, "pk", value) if field.is_relation else value
         columns.append(f'"{field.column}" = %s')
         set_to.append(field.get_db_prep_save(plain, connection))

@@ -148,7 +148,7 @@ def _write_at_once(fingerprints: list[Fingerprint], keys: list[list[int]]) -> No
         SELECT unnest(%s::bigint[]), id FROM written"""
     with connection.cursor() as cursor:
         for row, own in zip(fingerprints, keys, strict=True):
-            cursor.execute(sql, [row.submission_id, row.example_id, row.part, row.sketch, list(set(own))])
+            cursor.execute(sql, [row.submission_id, row.example_id, row.part, bytes(row.sketch), list(set(own))])
 
 
 def fill_in(on_batch: Callable[[int], None] = lambda n: None, *, size: int = 500, anew: bool = False) -> None:
