@@ -30,6 +30,7 @@ def find_task(membership: Membership, pk: int) -> Task:
     if task is None:
         raise Http404
     task.project = membership.project
+    task.is_drafted = bool(task.is_drafted)  # SQLite has numbers for it
     return task
 
 
