@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
 
-import krippendorff
 import numpy as np
 
 Level = Literal["nominal", "ordinal"]
@@ -91,10 +90,24 @@ def _estimates(counts: np.ndarray, pairs: np.ndarray, level: Level) -> tuple[Est
 
 
 def _alpha(counts: np.ndarray, level: Level) -> float | None:
-    """Return alpha, None when one value is all that was said: then there is nothing that chance could explain."""
-    if np.count_nonzero(counts.sum(axis=0)) < 2:
-        return None
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
+    """Return Krippendorff's alpha, None when one value is all that was said: nothing is left that chance could explain.
+
+    counts: (items, values), every item with two judgements at least. Source: K. Krippendorff, "Computing Krippendorff's
+    Alpha-Reliability" (2011), sections C and E. Values c and k coincide o_ck = sum over items of n_c (n_k - [c = k]) / (m - 1)
+    times, where the item has m judgements; n_c and n without an item are sums over all of them; alpha is 1 - D_o / D_e with
+    D_o = sum of o_ck d_ck and D_e = sum of n_c n_k d_ck / (n - 1). The squared difference d_ck is 1 between two nominal
+    values, and between two ordinal ones the square of the judgements from c to k, those at both ends counted by half.
+    """
+    weighted = counts / (counts.sum(axis=1, keepdims=True) - 1)
+    coincide = counts.T @ weighted - np.diag(weighted.sum(axis=0))
+    said = counts.sum(axis=0)
+    if level == "nominal":
+        differ = 1.0 - np.eye(len(said))
+    else:
+        middle = np.cumsum(said) - said / 2
+        differ = np.subtract.outer(middle, middle) ** 2
+    by_chance = (np.outer(said, said) * differ).sum() / (said.sum() - 1)
+    return float(1 - (coincide * differ).sum() / by_chance) if by_chance else None
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

@@ -37,6 +37,18 @@ def test_krippendorffs_own_example(small, level, alpha) -> None:
     assert (found.n_items, found.n_judgements) == (11, 40)  # the twelfth unit has one judgement
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "alpha"),
+    [("0100000010", "1110010000", 0.095), ("aabbdcccedda", "babbbccceddd", 0.692)],
+)
+def test_his_examples_of_two_observers(small, first, second, alpha) -> None:
+    """Sections A (ten articles, yes or no) and B (twelve articles, five values) of the same paper."""
+    pairs = {number: dict(enumerate(pair)) for number, pair in enumerate(zip(first, second, strict=True))}
+    found = measure(pairs, values=sorted({*first, *second}), level="nominal")
+    assert found.alpha is not None
+    assert round(found.alpha.value, 3) == alpha
+
+
 def test_two_people_by_hand(small) -> None:
     """Ten items, 2 unequal. n_y = 12, n_n = 8 of 20. D_o = 4/20, D_e = 2*12*8 / (20*19); alpha = 1 - 0.2/0.50526 = 0.60417."""
     found = measure(yes_no("yy yy yy yy yy nn nn nn yn ny"), values=["y", "n"], level="nominal")
