@@ -104,6 +104,29 @@ PROMPT_IMPORT_AT_WORK = (
 )
 
 
+class BulkState(TextChoices):
+    """One thing done to many rows.
+
+    running ──► done ──► undoing ──► undone
+       └──► stopped ──────┘
+    """
+
+    RUNNING = "running", _("Being done")
+    DONE = "done", _("Done")
+    STOPPED = "stopped", _("Stopped")
+    UNDOING = "undoing", _("Being undone")
+    UNDONE = "undone", _("Undone")
+
+
+BULK_MOVES = {
+    BulkState.RUNNING: {BulkState.DONE, BulkState.STOPPED},
+    BulkState.DONE: {BulkState.UNDOING},
+    BulkState.STOPPED: {BulkState.UNDOING},
+    BulkState.UNDOING: {BulkState.UNDONE},
+}
+BULK_AT_WORK = (BulkState.RUNNING, BulkState.UNDOING)
+
+
 class SkipReason(TextChoices):
     CANNOT_JUDGE = "cannot_judge", _("I cannot judge this")
     LANGUAGE = "language", _("It is not in my language")

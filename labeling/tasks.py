@@ -5,12 +5,14 @@ from labeling.models import Project, WebhookDelivery
 
 @shared_task(time_limit=60)
 def sweep() -> None:
-    """Free the tasks whose lease ran out; take up imports that broke off."""
+    """Free the tasks whose lease ran out; take up imports and bulk actions that broke off."""
+    from labeling.actions.bulk import resume_bulk_actions
     from labeling.actions.prompt_import import resume_imports
     from labeling.actions.task import release_expired
 
     release_expired()
     resume_imports()
+    resume_bulk_actions()
 
 
 @shared_task(time_limit=3600)
@@ -19,6 +21,14 @@ def work_on_import(import_pk: int) -> None:
     from labeling.actions.prompt_import_run import work_on
 
     work_on(import_pk=import_pk)
+
+
+@shared_task(time_limit=3600)
+def work_on_bulk(bulk_pk: int) -> None:
+    """Do or undo what is left of a bulk action."""
+    from labeling.actions.bulk import work_on
+
+    work_on(bulk_pk=bulk_pk)
 
 
 @shared_task

@@ -44,6 +44,7 @@ urlpatterns = [
     path(f"{_PROJECT}search/", search.search, name="labeling-search"),
     path(f"{_PROJECT}search/counts/", search.search_counts, name="labeling-search-counts"),
     path(f"{_PROJECT}bulk/<int:pk>/", bulk.bulk_show, name="labeling-bulk-show"),
+    path(f"{_PROJECT}bulk/<int:pk>/stop/", bulk.bulk_stop, name="labeling-bulk-stop"),
     path(f"{_PROJECT}bulk/<int:pk>/undo/", bulk.bulk_undo, name="labeling-bulk-undo"),
     path(f"{_PROJECT}bulk/<str:kind>/", bulk.bulk_run, name="labeling-bulk-run"),
     # people

@@ -130,6 +130,7 @@ labeling-agreement-refresh admin
 training-project-summary admin
 training-submission-uses contractor
 labeling-bulk-show reviewer bulk
+labeling-bulk-stop reviewer bulk
 labeling-bulk-undo reviewer bulk
 labeling-bulk-run reviewer bulk_kind
 labeling-prompt-import-list admin

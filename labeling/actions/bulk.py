@@ -1,212 +1,169 @@
-"""One thing done to many rows: each row by the action for one, with its own line in the audit log, and undone the same way."""
+"""One thing done to many rows: each row by the action for one, with its own line in the audit log, and undone the same way.
+
+Up to LIMIT rows it is done within the request, more by a worker, in batches of one transaction each: what a killed worker
+had not committed, the next one does.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min
-from django.utils import timezone
-from django.utils.functional import Promise
+from django.db.models import F, Q
+from django.utils import timezone, translation
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from common.states import StateError, move, record
-from labeling.actions.case import dismiss_case, reopen_case
-from labeling.actions.case_triage import assign_case, set_severity
+from common.states import StateError, move
+from labeling.actions.bulk_deeds import DEEDS, ROWS
 from labeling.actions.errors import LabelingError, NotAllowed
-from labeling.actions.retraction import retract_example, undo_retraction
-from labeling.actions.task import retire_task, return_task
-from labeling.models import BulkAction, Case, Example, Project, Tag, Task, User
-from labeling.states import TASK_MOVES, Role, TaskState
+from labeling.models import BulkAction, BulkBatch, Project, User
+from labeling.states import BULK_AT_WORK, BULK_MOVES, BulkState
+from labeling.tasks import work_on_bulk
 
-LIMIT = 1000  # rows at once
-ROWS: dict[str, Any] = {"tasks": Task, "cases": Case, "examples": Example}
-ROLES = {"tasks": Role.ADMIN, "cases": Role.REVIEWER, "examples": Role.ADMIN}
-
-
-@dataclass(frozen=True)
-class Deed:
-    """What can be done to a row of a kind. `do` returns the former value for `undo`, which is None where there is no way back."""
-
-    label: "str | Promise"
-    do: Callable[[Any, str, User], Any]
-    undo: Callable[[Any, str, Any, User], None] | None = None
+LIMIT = 1000  # rows that are done while the person waits
+BATCH = 100  # rows in one transaction
+SILENT_S = 30  # a worker that has not been seen for so long is gone
 
 
-def run_bulk(*, project: Project, kind: str, what: str, value: str, rows: Iterable[Any], by: User) -> BulkAction:
-    """Do it to each of the rows; those to which it cannot be done are counted by the reason. Raises NotAllowed."""
-    deed = DEEDS.get(kind, {}).get(what)
-    if deed is None:
+def run_bulk(*, project: Project, kind: str, what: str, value: str, keys: Iterable[int], by: User) -> BulkAction:
+    """Do it to each of the rows; those to which it cannot be done are counted by the reason. Raises NotAllowed.
+
+    Rows with other keys than those of the project's own are not touched. More than LIMIT rows are done by a worker.
+    """
+    if what not in DEEDS.get(kind, {}):
         raise NotAllowed
-    done, problems = [], Counter[str]()
-    for row in rows:
-        try:
-            with transaction.atomic():
-                done.append([row.pk, deed.do(row, value.strip(), by)])
-        except (LabelingError, StateError) as error:
-            problems[_why(error)] += 1
-    return BulkAction.objects.create(
-        project=project, kind=kind, what=what, value=value.strip(), done=done, problems=problems.most_common(), by=by
-    )
+    wanted = list(keys)
+    batches = [wanted[at : at + BATCH] for at in range(0, len(wanted), BATCH)]
+    with transaction.atomic():
+        bulk = BulkAction.objects.create(
+            project=project,
+            kind=kind,
+            what=what,
+            value=value.strip(),
+            state=BulkState.RUNNING,
+            n_rows=len(wanted),
+            language=get_language() or "",
+            by=by,
+        )
+        BulkBatch.objects.bulk_create([BulkBatch(bulk=bulk, keys=batch) for batch in batches], batch_size=500)
+        _begin(bulk)
+    return _done_now(bulk)
+
+
+def stop_bulk(*, bulk: BulkAction, by: User) -> None:
+    """Leave the rest of the rows as they are; what is done can be undone. Raises StateError when it is over already."""
+    move(bulk, BulkState.STOPPED, moves=BULK_MOVES, by=by, seen_at=None)
 
 
 def undo_bulk(*, bulk: BulkAction, by: User) -> None:
     """Give each row its former value back, but for those that changed since. Raises NotAllowed the second time."""
-    deed = DEEDS[bulk.kind][bulk.what]
-    if deed.undo is None or not BulkAction.objects.filter(pk=bulk.pk, undone_at=None).update(undone_at=timezone.now()):
+    if DEEDS[bulk.kind][bulk.what].undo is None or bulk.state not in (BulkState.DONE, BulkState.STOPPED):
         raise NotAllowed
+    with transaction.atomic():
+        try:
+            move(bulk, BulkState.UNDOING, moves=BULK_MOVES, by=by, undone_at=timezone.now(), undone_by=by, seen_at=None)
+        except StateError:
+            raise NotAllowed from None
+        _begin(bulk)
+    _done_now(bulk)
+
+
+def work_on(*, bulk_pk: int) -> None:
+    """Do or undo what is left of a bulk action. Two workers at once take turns; stopping it ends both."""
+    while _next_batch(bulk_pk):
+        pass
+
+
+def resume_bulk_actions() -> int:
+    """Nudge those that no worker is at; return how many."""
+    silent = Q(seen_at__isnull=True) | Q(seen_at__lt=timezone.now() - timedelta(seconds=SILENT_S))
+    keys = list(BulkAction.objects.filter(silent, state__in=BULK_AT_WORK).values_list("pk", flat=True))
+    for key in keys:
+        work_on_bulk.delay(key)
+    return len(keys)
+
+
+def _begin(bulk: BulkAction) -> None:
+    if bulk.n_rows > LIMIT:
+        transaction.on_commit(partial(work_on_bulk.delay, bulk.pk))
+
+
+def _done_now(bulk: BulkAction) -> BulkAction:
+    if bulk.n_rows <= LIMIT:
+        work_on(bulk_pk=bulk.pk)
+    bulk.refresh_from_db()
+    return bulk
+
+
+def _next_batch(bulk_pk: int) -> bool:
+    """Do or undo one batch in a transaction; False when there is none left, or the action was stopped."""
+    with transaction.atomic():
+        rows = BulkAction.objects.select_for_update(of=("self",)).select_related("project", "by", "undone_by")
+        bulk = rows.get(pk=bulk_pk)
+        with translation.override(bulk.language or None):
+            if bulk.state == BulkState.RUNNING:
+                if batch := bulk.batches.filter(done__isnull=True).order_by("pk").first():
+                    _do(bulk, batch)
+                    return True
+                reason = f"{bulk.what}: {bulk.n_done} {bulk.kind}"
+                move(bulk, BulkState.DONE, moves=BULK_MOVES, by=bulk.by, reason=reason, seen_at=None)
+            elif bulk.state == BulkState.UNDOING:
+                if batch := bulk.batches.filter(done__isnull=False, is_undone=False).order_by("-pk").first():
+                    _undo(bulk, batch)
+                    return True
+                reason = f"{bulk.what}: {bulk.n_undone} {bulk.kind}"
+                move(bulk, BulkState.UNDONE, moves=BULK_MOVES, by=bulk.undone_by, reason=reason, seen_at=None)
+    return False
+
+
+def _do(bulk: BulkAction, batch: BulkBatch) -> None:
+    deed = DEEDS[bulk.kind][bulk.what]
+    done: list[list[Any]] = []
+    problems = _each(bulk, batch.keys, lambda pk, row: done.append([pk, deed.do(row, bulk.value, bulk.by)]))
+    batch.done = done
+    batch.save(update_fields=["done"])
+    _count(bulk, "problems", problems, n_handled=len(batch.keys), n_done=len(done))
+
+
+def _undo(bulk: BulkAction, batch: BulkBatch) -> None:
+    deed, by = DEEDS[bulk.kind][bulk.what], bulk.undone_by or bulk.by
+    former = dict(batch.done or [])
+
+    def take_back(pk: int, row: Any) -> None:
+        if deed.undo is not None:
+            deed.undo(row, bulk.value, former[pk], by)
+
+    problems = _each(bulk, former, take_back)
+    batch.is_undone = True
+    batch.save(update_fields=["is_undone"])
+    _count(bulk, "undo_problems", problems, n_undone=len(former) - problems.total())
+
+
+def _each(bulk: BulkAction, keys: Iterable[int], act: Callable[[int, Any], None]) -> Counter[str]:
+    """Act on each row that is still there; return how many could not be acted on, by the reason."""
     problems = Counter[str]()
-    rows = ROWS[bulk.kind].objects.filter(project_id=bulk.project_id).in_bulk([pk for pk, _former in bulk.done])
-    for pk, former in bulk.done:
+    keys = list(keys)
+    rows = ROWS[bulk.kind].objects.filter(project_id=bulk.project_id).select_related("project").in_bulk(keys)
+    for pk in keys:
         try:
             with transaction.atomic():
                 if pk not in rows:
-                    raise NotAllowed(_changed())
-                deed.undo(rows[pk], bulk.value, former, by)
+                    raise NotAllowed(_("It is not there any more."))
+                act(pk, rows[pk])
         except (LabelingError, StateError) as error:
             problems[_why(error)] += 1
-    bulk.undo_problems, bulk.n_undone = problems.most_common(), len(bulk.done) - problems.total()
-    bulk.save(update_fields=["undo_problems", "n_undone"])
-    bulk.refresh_from_db()
+    return problems
+
+
+def _count(bulk: BulkAction, name: str, problems: Counter[str], **numbers: int) -> None:
+    """Add a batch to what the page shows, and note that somebody is at work. The row is locked."""
+    fields: dict[str, Any] = {field: F(field) + n for field, n in numbers.items()}
+    fields[name] = (Counter(dict(getattr(bulk, name))) + problems).most_common()
+    BulkAction.objects.filter(pk=bulk.pk).update(seen_at=timezone.now(), **fields)
 
 
 def _why(error: Exception) -> str:
     return str(error) if isinstance(error, LabelingError) else _("Its state does not allow it.")
-
-
-def _changed() -> str:
-    return _("It was changed since.")
-
-
-def _retire(task: Task, _value: str, by: User) -> str:
-    before = task.state
-    retire_task(task=task, by=by)
-    return before
-
-
-def _unretire(task: Task, _value: str, former: str, by: User) -> None:
-    if task.state != TaskState.RETIRED:
-        raise NotAllowed(_changed())
-    if former == TaskState.ASIDE:
-        raise NotAllowed(_("It was set aside before; return it to the queue or leave it retired."))
-    move(task, TaskState.OPEN, moves=TASK_MOVES, by=by, reason="bulk action undone")
-
-
-def _return(task: Task, _value: str, by: User) -> str:
-    before = task.state
-    if before == TaskState.ASIDE:
-        return_task(task=task, by=by)
-    elif before == TaskState.RETIRED:
-        move(task, TaskState.OPEN, moves=TASK_MOVES, by=by)
-    else:
-        raise NotAllowed(_("It is not out of the queue."))
-    return before
-
-
-def _unreturn(task: Task, _value: str, former: str, by: User) -> None:
-    if former == TaskState.ASIDE:
-        raise NotAllowed(_("It had been set aside, and the reasons for that are settled now."))
-    retire_task(task=task, by=by)
-
-
-def _put_first(task: Task, _value: str, by: User) -> list[int]:
-    if task.state != TaskState.OPEN:
-        raise NotAllowed(_("It does not wait in the queue."))
-    first = Task.objects.filter(project_id=task.project_id, state=TaskState.OPEN).aggregate(n=Min("position"))["n"] or 0
-    record(task, what="position", before=task.position, after=first - 1, by=by)
-    Task.objects.filter(pk=task.pk).update(position=first - 1)
-    return [task.position, first - 1]
-
-
-def _put_back(task: Task, _value: str, former: list[int], by: User) -> None:
-    before, after = former
-    if not Task.objects.filter(pk=task.pk, position=after, state=TaskState.OPEN).update(position=before):
-        raise NotAllowed(_changed())
-    record(task, what="position", before=after, after=before, by=by)
-
-
-def _tag(row: Any, value: str, by: User) -> None:
-    name = " ".join(value.split())
-    if not name or len(name) > (Tag._meta.get_field("name").max_length or 0):
-        raise NotAllowed(_("A tag has 1 to 40 characters."))
-    if row.tags.filter(name=name).exists():
-        raise NotAllowed(_("It has this tag already."))
-    tag, _is_new = Tag.objects.get_or_create(project_id=row.project_id, name=name)
-    row.tags.add(tag)
-    record(row, what="tag", after=name, by=by)
-
-
-def _untag(row: Any, value: str, _former: None, by: User) -> None:
-    tag = row.tags.filter(name=" ".join(value.split())).first()
-    if tag is None:
-        raise NotAllowed(_changed())
-    row.tags.remove(tag)
-    record(row, what="tag", before=tag.name, by=by)
-
-
-def _person(value: str) -> User | None:
-    return User.objects.filter(pk=int(value)).first() if value.isascii() and value.isdecimal() else None
-
-
-def _assign(case: Case, value: str, by: User) -> int | None:
-    before = case.assignee_id
-    assign_case(case=case, assignee=_person(value), by=by)
-    return before
-
-
-def _unassign(case: Case, value: str, former: int | None, by: User) -> None:
-    if case.assignee != _person(value):
-        raise NotAllowed(_changed())
-    assign_case(case=case, assignee=_person(str(former or "")), by=by)
-
-
-def _rate(case: Case, value: str, by: User) -> list[Any]:
-    before = [case.severity, case.is_severity_set]
-    if value not in ("1", "2", "3"):
-        raise NotAllowed(_("Say how bad it is."))
-    set_severity(case=case, severity=int(value), by=by)
-    return before
-
-
-def _unrate(case: Case, value: str, former: list[Any], by: User) -> None:
-    severity, is_set = former
-    if str(case.severity) != value:
-        raise NotAllowed(_changed())
-    set_severity(case=case, severity=severity, by=by)
-    Case.objects.filter(pk=case.pk).update(is_severity_set=is_set)
-
-
-def _retract(example: Example, value: str, by: User) -> int:
-    return retract_example(example=example, by=by, reason=value).pk
-
-
-def _unretract(example: Example, _value: str, former: int | None, by: User) -> None:
-    if former is None or example.retraction is None or example.retraction_id != former:
-        raise NotAllowed(_changed())
-    if not undo_retraction(retraction=example.retraction, by=by):
-        raise NotAllowed(_changed())
-
-
-DEEDS: dict[str, dict[str, Deed]] = {
-    "tasks": {
-        "first": Deed(gettext_lazy("Put first"), _put_first, _put_back),
-        "retire": Deed(gettext_lazy("Retire"), _retire, _unretire),
-        "return": Deed(gettext_lazy("Return to the queue"), _return, _unreturn),
-        "tag": Deed(gettext_lazy("Tag"), _tag, _untag),
-    },
-    "cases": {
-        "assign": Deed(gettext_lazy("Assign"), _assign, _unassign),
-        "severity": Deed(gettext_lazy("Set harm"), _rate, _unrate),
-        "dismiss": Deed(
-            gettext_lazy("Dismiss"),
-            lambda case, value, by: dismiss_case(case=case, by=by, reason=value),
-            lambda case, _value, _former, by: reopen_case(case=case, by=by),
-        ),
-    },
-    "examples": {
-        "tag": Deed(gettext_lazy("Tag"), _tag, _untag),
-        "retract": Deed(gettext_lazy("Retract"), _retract, _unretract),
-    },
-}

@@ -1,6 +1,6 @@
 from labeling.models.agreement import AgreementFigure, AgreementReport
 from labeling.models.api_key import ApiKey
-from labeling.models.bulk import BulkAction
+from labeling.models.bulk import BulkAction, BulkBatch
 from labeling.models.case import (
     Case,
     CaseKey,
@@ -34,6 +34,7 @@ __all__ = [
     "AgreementReport",
     "ApiKey",
     "BulkAction",
+    "BulkBatch",
     "Case",
     "CaseKey",
     "CaseMerge",

@@ -30,6 +30,7 @@ SUBJECTS: dict[str, tuple["str | Promise", str, bool]] = {
     "labeling.invitation": (_("Invitation"), "labeling-people-list", False),
     "labeling.instructionversion": (_("Instructions"), "labeling-instructions-show", False),
     "labeling.promptimport": (_("Import of prompts"), "labeling-prompt-import-show", True),
+    "labeling.bulkaction": (_("Bulk action"), "labeling-bulk-show", True),
     "labeling.retraction": (_("Retraction"), "deployment-retraction-show", True),
     "labeling.project": (_("Project"), "labeling-project-edit", False),
     "labeling.apikey": (_("API key"), "deployment-key-list", False),

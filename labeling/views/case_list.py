@@ -2,14 +2,14 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, F, Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from common.htmx import render_page
 from common.pagination import paginate
 from labeling.forms.case import CaseFilterForm
-from labeling.models import Case, Report
+from labeling.models import Case, Membership, Report
 from labeling.models.case import CaseQuerySet
 from labeling.queries import require_member, with_words
 from labeling.states import CASE_CORRECTABLE, CaseState, Role, Severity
@@ -40,12 +40,8 @@ def case_list(request: HttpRequest, slug: str) -> HttpResponse:
     chosen = form.chosen()
     rows = _filter(Case.objects.visible_to(membership), chosen, membership.user.pk)
     n_by_state = dict(rows.order_by().values_list("state").annotate(n=Count("pk")))
-    tab = request.GET.get("state", "")
-    tab = tab if tab in TABS else "to-correct"
-    states = TABS[tab]
-    if states is not None:
-        rows = rows.filter(state__in=states)
-    rows = rows.order_by(*ORDERS[chosen.get("sort") or ("harm" if tab == "to-correct" else "newest")])
+    tab = _tab(request.GET)
+    rows = _of_tab(rows, tab).order_by(*ORDERS[chosen.get("sort") or ("harm" if tab == "to-correct" else "newest")])
     labels = {
         "to-correct": _("To correct"),
         "corrected": _("Corrected"),
@@ -67,10 +63,28 @@ def case_list(request: HttpRequest, slug: str) -> HttpResponse:
         "people": [(key, name) for key, name in form.fields["person"].choices if key],  # type: ignore[attr-defined]
         "is_filtered": form.is_filtered(),
         "query": form.query(),
+        "bulk_query": f"state={tab}{form.query()}",
         "n_to_correct": tabs[0]["n"],
         "n_all": tabs[-1]["n"],
     }
     return render_page(request, "labeling/case_list.html", context, fragment="labeling/_case_results.html")
+
+
+def matching_cases(membership: Membership, query: QueryDict) -> CaseQuerySet:
+    """Return the cases that the list shows, on all its pages, for the tail of its address. What makes no sense finds none."""
+    form = CaseFilterForm(query, project=membership.project)
+    rows = _filter(Case.objects.visible_to(membership), form.chosen(), membership.user.pk)
+    return _of_tab(rows, _tab(query)) if form.is_valid() else rows.none()
+
+
+def _tab(query: QueryDict) -> str:
+    tab = query.get("state", "")
+    return tab if tab in TABS else "to-correct"
+
+
+def _of_tab(rows: CaseQuerySet, tab: str) -> CaseQuerySet:
+    states = TABS[tab]
+    return rows if states is None else rows.filter(state__in=states)
 
 
 def _filter(rows: CaseQuerySet, chosen: dict[str, Any], user_pk: int) -> CaseQuerySet:

@@ -159,7 +159,7 @@ def _writing(project: Project, people: dict[str, Membership]) -> dict[str, Any]:
         )
         GoldCopy.objects.create(gold=gold.gold_mark, membership=people[name], task=copy)
         copies.append(_hand_in(copy, people[name], "Guide dogs are welcome, other dogs please wait outside."))
-    bulk = run_bulk(project=project, kind="tasks", what="tag", value="desk", rows=[aside, task], by=admin)
+    bulk = run_bulk(project=project, kind="tasks", what="tag", value="desk", keys=[aside.pk, task.pk], by=admin)
     examples = ExampleImport.objects.create(
         project=project,
         name="examples.jsonl",
