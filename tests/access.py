@@ -254,7 +254,44 @@ api-audit GET:admin
 api-instructions GET:contractor POST:admin
 api-instructions-acknowledge POST:contractor version
 api-people GET:admin
-api-invitations POST:admin
+api-people-export GET:admin
+api-invitations GET:admin POST:admin
+api-invitation-revoke POST:admin invitation
+api-member-rates GET:admin POST:admin member
+api-member-languages PUT:admin member
+api-member-qualification POST:admin member
+api-settings GET:admin PATCH:admin
+api-reasons GET:contractor POST:admin
+api-reason PUT:admin reason
+api-webhooks GET:admin POST:admin
+api-webhook GET:admin PUT:admin DELETE:admin webhook
+api-webhook-test POST:admin webhook
+api-deliveries GET:admin webhook
+api-delivery-again POST:admin delivery
+api-standing GET:contractor
+api-standing-retry POST:contractor
+api-qualification GET:admin PUT:admin
+api-gold GET:admin
+api-gold-mark PUT:admin task
+api-gold-unmark POST:admin gold
+api-grade-next POST:reviewer
+api-grade POST:reviewer gold_answer
+api-grade-skip POST:reviewer gold_answer
+api-bulk-run POST:reviewer
+api-bulk GET:reviewer bulk
+api-bulk-stop POST:reviewer bulk
+api-bulk-undo POST:reviewer bulk
+api-prompt-imports GET:admin POST:admin
+api-prompt-import GET:admin import
+api-prompt-import-start POST:admin import
+api-prompt-import-cancel POST:admin import
+api-prompt-import-undo POST:admin import
+api-prompt-import-read POST:admin import
+api-tags GET:reviewer
+api-tasks-aside GET:admin
+api-task-tag POST:admin task
+api-task-untag POST:admin task
+api-task-resume POST:contractor task
 api-member-role POST:admin member
 api-member-pause POST:admin member
 api-member-resume POST:admin member
@@ -303,6 +340,7 @@ api-task-skip POST:contractor task
 api-task-retire POST:admin task
 api-task-return POST:admin task
 api-task-take-away POST:admin task
+api-draft-switch POST:contractor task
 api-task-draft GET:contractor PUT:contractor DELETE:contractor task
 api-task-submit POST:contractor task
 api-submissions GET:contractor
@@ -318,6 +356,9 @@ api-review-undo POST:reviewer submission
 api-cases GET:contractor POST:contractor
 api-case-next POST:reviewer
 api-case GET:contractor case
+api-case-reports GET:contractor case
+api-case-near GET:reviewer case
+api-case-draft GET:reviewer PUT:reviewer case
 api-case-claim POST:reviewer case
 api-case-release POST:reviewer case
 api-case-correct POST:reviewer case
@@ -331,6 +372,21 @@ api-presets GET:admin POST:admin
 api-preset GET:admin PATCH:admin DELETE:admin preset
 api-examples GET:reviewer
 api-example-retract POST:admin example
+api-example-tag POST:admin example
+api-example-untag POST:admin example
+api-comparisons GET:admin POST:admin
+api-comparison-pair POST:admin
+api-comparison GET:admin comparison
+api-comparison-retire POST:admin comparison
+api-comparison-restore POST:admin comparison
+api-judging GET:admin PUT:admin
+api-second-review-next POST:reviewer
+api-second-review-judge POST:reviewer second
+api-second-review-skip POST:reviewer second
+api-disagreements GET:admin
+api-disagreement-settle POST:admin disagreement
+api-agreement GET:reviewer
+api-agreement-refresh POST:admin
 api-comparison-next POST:contractor
 api-comparison-vote POST:contractor comparison
 api-comparison-skip POST:contractor comparison
@@ -356,4 +412,34 @@ BODY = {
     "model": "nobody",
     "priority": 1,
     "dataset_version": 1,
+    "rows": "cases",
+    "what": "severity",
+    "value": "2",
+    "matching": {},
+    "amount": "2.50",
+    "unit": "piece",
+    "languages": ["en", "zh"],
+    "qualification": "qualified",
+    "reference": "Two.",
+    "label": "Impolite",
+    "url": "https://example.org/hook",
+    "events": ["case.opened"],
+    "is_active": True,
+    "is_accepted": True,
+    "settlement": "kept",
+    "encoding": "utf-8",
+    "helpful": 5,
+    "truthful": 5,
+    "harmless": 5,
+    "follows": 5,
+    "n_qualification": 0,
+    "qualification_threshold": 5,
+    "n_retries": 1,
+    "n_graders": 1,
+    "gold_percent": 0,
+    "pauses_below_threshold": False,
+    "comparisons": [{"messages": _TURNS[:1], "answer_a": "Me.", "answer_b": "You."}],
+    "n_comparison_people": 1,
+    "needs_comparison_reason": False,
+    "second_review_share": 0,
 }

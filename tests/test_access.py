@@ -107,6 +107,7 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     Draft.objects.create(task=task, user=bob, content={"messages": task.messages})
     case = CaseFactory(project=project, n_reports=1)
     Report.objects.create(case=case, reporter=bob)
+    Draft.objects.create(case=case, user=rita, content={"text": "I do."})
     gold = GoldTask.objects.create(task=TaskFactory(project=project), reference="Two.")
     copy = TaskFactory(project=project, is_gold_copy=True, kind="write", state=TaskState.DONE, created_by=bob)
     gold.copies.create(task=copy, membership=Membership.objects.get(project=project, user=bob))

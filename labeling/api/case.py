@@ -12,24 +12,23 @@ from labeling.actions.case import (
     release_case,
     reopen_case,
     report_output,
+    save_case_draft,
     take_case,
 )
 from labeling.actions.case_triage import assign_case, merge_cases, set_severity, unmerge_case
 from labeling.actions.errors import NotAssignable
-from labeling.api.endpoint import Call, PageAsked, operation
-from labeling.api.shapes import LONGEST_TEXT, CaseShape, CorrectionShape, Turn
-from labeling.models import Case, Correction, User
-from labeling.queries import with_words
+from labeling.api.criteria import KEY, RowsAsked, found
+from labeling.api.endpoint import Call, operation
+from labeling.api.shapes import LONGEST_TEXT, CaseShape, CorrectionShape, ReportShape, Turn
+from labeling.models import Case, Correction, Draft, User
+from labeling.queries.case import NearCase, near_cases, reports_of
 from labeling.states import CaseState, CheckKind, Role, Severity, Source
 
-KEY = {"min_value": 1, "max_value": 2**63 - 1}
 
-
-class CasesAsked(PageAsked):
+class CasesAsked(RowsAsked):
     state = serializers.ChoiceField(required=False, choices=CaseState.choices)
     severity = serializers.ChoiceField(required=False, choices=Severity.choices)
     assignee = serializers.IntegerField(required=False, **KEY)
-    q = serializers.CharField(required=False, max_length=200, help_text="words of the prompt or the wrong output")
 
 
 class ReportAsked(serializers.Serializer):
@@ -55,6 +54,30 @@ class CorrectionAsked(serializers.Serializer):
         required=False, min_value=0, max_value=2**63 - 1, help_text="the last correction that you know, 0: none"
     )
     is_confirmed = serializers.BooleanField(required=False, default=False)
+
+
+class CaseDraftAsked(serializers.Serializer):
+    text = serializers.CharField(allow_blank=True, max_length=LONGEST_TEXT, trim_whitespace=False)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    checks = CheckAsked(many=True, required=False, default=list)
+    probes = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text="one a line")
+    revision = serializers.IntegerField(min_value=0, max_value=2**31 - 1, help_text="of the draft you know, 0: none")
+
+
+class CaseDraftShape(serializers.ModelSerializer):
+    case = serializers.IntegerField(source="case_id")
+    content = serializers.DictField(help_text="text, note, checks and probes as they were sent")
+
+    class Meta:
+        model = Draft
+        fields = ["case", "content", "revision", "saved_at"]
+
+
+class NearShape(serializers.Serializer):
+    case = CaseShape()
+    alike = serializers.IntegerField(help_text="how near the prompts are, in percent")
+    may_come = serializers.BooleanField(help_text="it may be merged into the case")
+    may_go = serializers.BooleanField(help_text="the case may be merged into it")
 
 
 class DismissalAsked(serializers.Serializer):
@@ -89,10 +112,8 @@ def find_case(call: Call, pk: int) -> Case:
 @operation(query=CasesAsked, answer=CaseShape, is_list=True)
 def case_list(call: Call) -> dict[str, Any]:
     """List cases, the newest first: reviewers all, contractors those that they reported."""
-    rows = Case.objects.visible_to(call.membership).select_related("leased_by", "assignee")
+    rows = found(call, "cases").select_related("leased_by", "assignee")
     wanted = {name: call.query[name] for name in ("state", "severity", "assignee") if name in call.query}
-    if words := call.query.get("q"):
-        rows = with_words(rows, words)
     return call.page(rows.filter(**wanted))
 
 
@@ -100,6 +121,34 @@ def case_list(call: Call) -> dict[str, Any]:
 def case_show(call: Call, pk: int) -> Case:
     """Show one case."""
     return find_case(call, pk)
+
+
+@operation(answer=ReportShape, is_list=True)
+def case_reports(call: Call, pk: int) -> dict[str, Any]:
+    """List the reports of a case and of those merged into it: reviewers all, others their own."""
+    rows = reports_of(find_case(call, pk))
+    return call.page(rows if call.membership.is_reviewer else rows.filter(reporter=call.user))
+
+
+@operation(Role.REVIEWER, answer=NearShape, is_list=True)
+def case_near(call: Call, pk: int) -> list[NearCase]:
+    """List the cases that may be the same misbehaviour, the nearest first."""
+    return near_cases(find_case(call, pk))
+
+
+@operation(Role.REVIEWER, answer=CaseDraftShape)
+def case_draft_show(call: Call, pk: int) -> Draft:
+    """Show one's own unfinished correction."""
+    return call.find(Draft.objects.all(), case=find_case(call, pk), user=call.user)
+
+
+@operation(Role.REVIEWER, body=CaseDraftAsked, answer=CaseDraftShape)
+def case_draft_save(call: Call, pk: int) -> Draft:
+    """Keep an unfinished correction; a later one is never overwritten."""
+    record_activity(membership=call.membership)
+    content = {name: call.body.get(name, "") for name in ("text", "note", "probes")}
+    content["checks"] = [{"kind": each["kind"], "value": each.get("value", "")} for each in call.body["checks"]]
+    return save_case_draft(case=find_case(call, pk), by=call.user, content=content, revision=call.body["revision"])
 
 
 @operation(body=ReportAsked, answer=CaseShape, status=201)

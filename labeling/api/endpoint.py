@@ -19,6 +19,7 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import exceptions, serializers
+from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -47,6 +48,11 @@ class Call:
     @property
     def project(self) -> Project:
         return self.membership.project
+
+    def require(self, role: Role) -> None:
+        """Refuse those who hold a lower role, where the body says which one it takes."""
+        if not self.membership.has_role(role):
+            raise exceptions.PermissionDenied
 
     def find(self, rows: "QuerySet[Any]", **by: Any) -> Any:
         """Return one row of the project; what another project has is not there."""
@@ -190,9 +196,16 @@ def address(**operations: Operation) -> View:
         described = each.described(method, each.view.__name__)
         return extend_schema(**described)(answer)
 
-    methods = {method.lower(): handler(method, each) for method, each in operations.items()}
-    view = type("Address", (Endpoint,), {"operations": operations, **methods})
+    members: dict[str, Any] = {method.lower(): handler(method, each) for method, each in operations.items()}
+    if any(_takes_file(each.body) for each in operations.values()):
+        members["parser_classes"] = [MultiPartParser, JSONParser]
+    view = type("Address", (Endpoint,), {"operations": operations, **members})
     return view.as_view()  # type: ignore[attr-defined,no-any-return]
+
+
+def _takes_file(body: Shape | None) -> bool:
+    fields = getattr(body, "_declared_fields", {})
+    return any(isinstance(field, serializers.FileField) for field in fields.values())
 
 
 def only_own(endpoints: list[Any], **_more: Any) -> list[Any]:

@@ -1,53 +1,47 @@
-"""Examples, and comparisons of two answers."""
+"""Examples and their tags."""
 
 from typing import Any
 
 from rest_framework import serializers
 
-from labeling.actions.comparison import next_comparison, skip_comparison, vote
 from labeling.actions.retraction import retract_example
-from labeling.api.endpoint import Call, PageAsked, operation
-from labeling.api.shapes import ComparisonShape, ExampleShape
-from labeling.models import Comparison, Example
-from labeling.queries import with_words
-from labeling.states import ExampleKind, Role, VoteChoice
+from labeling.actions.tag import put_tag, take_tag
+from labeling.api.criteria import RowsAsked, found
+from labeling.api.endpoint import Call, operation
+from labeling.api.shapes import ExampleShape, TagNames
+from labeling.models import Example
+from labeling.states import ExampleKind, Role
 
 
-class ExamplesAsked(PageAsked):
+class ExamplesAsked(RowsAsked):
     kind = serializers.ChoiceField(required=False, choices=ExampleKind.choices)
     is_retracted = serializers.BooleanField(required=False, default=False)
-    q = serializers.CharField(required=False, max_length=200)
+
+
+class TaggedExample(TagNames, ExampleShape):
+    class Meta(ExampleShape.Meta):
+        fields = [*ExampleShape.Meta.fields, "tags"]
 
 
 class RetractionAsked(serializers.Serializer):
     reason = serializers.CharField(max_length=500)
 
 
-class VoteAsked(serializers.Serializer):
-    choice = serializers.ChoiceField(choices=VoteChoice.choices, help_text="of the two answers in the order shown")
-    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
+class TagAsked(serializers.Serializer):
+    name = serializers.CharField(max_length=40)
 
 
-class VoteSkipAsked(serializers.Serializer):
-    reason = serializers.CharField(max_length=200)
-
-
-class NextComparison(serializers.Serializer):
-    comparison = ComparisonShape(allow_null=True, help_text="null when there is none")
-
-
-@operation(Role.REVIEWER, query=ExamplesAsked, answer=ExampleShape, is_list=True)
+@operation(Role.REVIEWER, query=ExamplesAsked, answer=TaggedExample, is_list=True)
 def example_list(call: Call) -> dict[str, Any]:
     """List examples, the newest first; retracted ones on demand."""
-    rows = Example.objects.filter(project=call.project, retracted_at__isnull=not call.query["is_retracted"])
+    rows = found(call, "examples").filter(retracted_at__isnull=not call.query["is_retracted"])
     if kind := call.query.get("kind"):
         rows = rows.filter(kind=kind)
-    if words := call.query.get("q"):
-        rows = with_words(rows, words)
-    return call.page(rows.select_related("author", "accepted_by", "instruction_version"))
+    rows = rows.select_related("author", "accepted_by", "instruction_version")
+    return call.page(rows.prefetch_related("tags"))
 
 
-@operation(Role.ADMIN, body=RetractionAsked, answer=ExampleShape)
+@operation(Role.ADMIN, body=RetractionAsked, answer=TaggedExample)
 def example_retract(call: Call, pk: int) -> Example:
     """Take an example out of all later dataset versions."""
     example = call.find(Example.objects.filter(project=call.project), pk=pk)
@@ -55,26 +49,17 @@ def example_retract(call: Call, pk: int) -> Example:
     return example
 
 
-def _comparison(call: Call, pk: int) -> Comparison:
-    comparison = call.find(Comparison.objects.filter(project=call.project), pk=pk)
-    comparison.project = call.project
-    return comparison
+@operation(Role.ADMIN, body=TagAsked, answer=TaggedExample)
+def example_tag(call: Call, pk: int) -> Example:
+    """Put a tag on an example."""
+    example: Example = call.find(Example.objects.filter(project=call.project), pk=pk)
+    put_tag(row=example, name=call.body["name"], by=call.user)
+    return example
 
 
-@operation(answer=NextComparison)
-def comparison_next(call: Call) -> dict[str, Comparison | None]:
-    """Take the next comparison to judge."""
-    return {"comparison": next_comparison(membership=call.membership)}
-
-
-@operation(body=VoteAsked)
-def comparison_vote(call: Call, pk: int) -> None:
-    """Say which answer is better."""
-    choice = VoteChoice(call.body["choice"])
-    vote(comparison=_comparison(call, pk), membership=call.membership, choice=choice, reason=call.body["reason"])
-
-
-@operation(body=VoteSkipAsked)
-def comparison_skip(call: Call, pk: int) -> None:
-    """Leave a comparison to others."""
-    skip_comparison(comparison=_comparison(call, pk), membership=call.membership, reason=call.body["reason"])
+@operation(Role.ADMIN, body=TagAsked, answer=TaggedExample)
+def example_untag(call: Call, pk: int) -> Example:
+    """Take a tag off an example."""
+    example: Example = call.find(Example.objects.filter(project=call.project), pk=pk)
+    take_tag(row=example, name=call.body["name"], by=call.user)
+    return example

@@ -27,6 +27,7 @@ CONFLICTS = (
     errors.NotMergeable,
     errors.SendBackLimit,
     errors.DuplicateExample,
+    errors.AlreadyGraded,
     errors.InvitationError,
 )
 

@@ -1,16 +1,17 @@
 """Projects, instructions and the audit log."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
 from common.models import Transition
 from labeling.actions.instructions import acknowledge, publish_instructions
+from labeling.actions.project import update_project
 from labeling.api.endpoint import Call, PageAsked, operation
 from labeling.api.shapes import DecisionRecord, IllustrationShape, InstructionsShape, ProjectShape
 from labeling.models import ApiKey, InstructionVersion, Project
 from labeling.queries.audit import SUBJECTS, Query, audit_rows
-from labeling.states import Role
+from labeling.states import FindingKind, Role
 
 
 @operation(None, answer=ProjectShape, is_list=True)
@@ -26,6 +27,46 @@ def project_list(call: Call) -> dict[str, Any]:
 def project_show(call: Call) -> Project:
     """Show one project."""
     return call.project
+
+
+class SettingsShape(serializers.ModelSerializer):
+    """What is left out of a change stays as it is."""
+
+    lease_minutes = serializers.IntegerField(required=False, min_value=5, max_value=24 * 60)
+    max_held = serializers.IntegerField(required=False, min_value=1, max_value=20)
+    double_share = serializers.IntegerField(required=False, min_value=0, max_value=100)
+    idle_minutes = serializers.IntegerField(required=False, min_value=1, max_value=60)
+    max_send_backs = serializers.IntegerField(required=False, min_value=0, max_value=20)
+    is_open_writing = serializers.BooleanField(required=False)
+    currency = serializers.CharField(required=False, allow_blank=True, max_length=3, help_text="as EUR or CNY")
+    checks_off = serializers.ListField(
+        child=serializers.ChoiceField(choices=FindingKind.choices), required=False, max_length=20
+    )
+
+    class Meta:
+        model = Project
+        fields = [
+            *("name", "description", "lease_minutes", "is_open_writing", "max_held", "double_share"),
+            *("currency", "idle_minutes", "max_send_backs", "checks_off"),
+        ]
+        extra_kwargs: ClassVar = {"name": {"required": False}, "description": {"required": False}}
+
+    def validate_currency(self, code: str) -> str:
+        if code and not (len(code) == 3 and code.isascii() and code.isupper()):
+            raise serializers.ValidationError("Three capital letters, as EUR, USD or CNY.")
+        return code
+
+
+@operation(Role.ADMIN, answer=SettingsShape)
+def settings_show(call: Call) -> Project:
+    """Show the project's settings."""
+    return call.project
+
+
+@operation(Role.ADMIN, body=SettingsShape, answer=SettingsShape)
+def settings_change(call: Call) -> Project:
+    """Change some of the project's settings."""
+    return update_project(project=call.project, by=call.user, **call.body)
 
 
 class InstructionsAsked(serializers.Serializer):

@@ -17,6 +17,7 @@ from labeling.models import (
     Project,
     Report,
     Review,
+    Skip,
     Submission,
     Task,
     User,
@@ -28,6 +29,7 @@ from labeling.states import (
     RejectReason,
     Role,
     Severity,
+    SkipReason,
     Source,
     SubmissionState,
     TaskKind,
@@ -100,6 +102,21 @@ class TaskShape(serializers.ModelSerializer):
     class Meta:
         model = Task
         fields = ["id", "kind", "state", "messages", "n_people", "held_by", "held_until", "created_at"]
+
+
+class TagNames(serializers.Serializer):
+    """The names of a row's tags."""
+
+    tags = serializers.SlugRelatedField("name", many=True, read_only=True)  # type: ignore[var-annotated]
+
+
+class SkipShape(serializers.ModelSerializer):
+    user = Person()
+    reason = serializers.ChoiceField(choices=SkipReason.choices)
+
+    class Meta:
+        model = Skip
+        fields = ["user", "reason", "comment", "created_at"]
 
 
 class DraftShape(serializers.ModelSerializer):

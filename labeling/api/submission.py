@@ -12,7 +12,8 @@ from labeling.actions.review import release_submission, review_submission, take_
 from labeling.actions.submission import revise, submit, withdraw
 from labeling.actions.thread import Passage, add_comment, conversation_about
 from labeling.actions.undo import undo_review
-from labeling.api.endpoint import Call, PageAsked, operation
+from labeling.api.criteria import RowsAsked, found
+from labeling.api.endpoint import Call, operation
 from labeling.api.shapes import LONGEST_TEXT, CommentShape, ReviewShape, SubmissionShape, Turn
 from labeling.api.task import find_task
 from labeling.models import Comment, Review, Submission
@@ -21,7 +22,7 @@ from labeling.states import RejectReason, Role, SubmissionState, Verdict
 WITH = ("author", "review__reviewer", "instruction_version", "task", "project")
 
 
-class SubmissionsAsked(PageAsked):
+class SubmissionsAsked(RowsAsked):
     state = serializers.ChoiceField(required=False, choices=SubmissionState.choices)
     author = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     task = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
@@ -71,7 +72,7 @@ def find_submission(call: Call, pk: int) -> Submission:
 @operation(query=SubmissionsAsked, answer=SubmissionShape, is_list=True)
 def submission_list(call: Call) -> dict[str, Any]:
     """List submissions, the newest first: contractors their own, reviewers all."""
-    rows = Submission.objects.visible_to(call.membership).select_related(*WITH)
+    rows = found(call, "submissions").select_related(*WITH)
     wanted = {name: call.query[name] for name in ("state", "author", "task") if name in call.query}
     return call.page(rows.filter(**wanted))
 

@@ -2,35 +2,51 @@
 
 from typing import Any
 
+from django.db.models import Count
 from rest_framework import serializers
 
 from common.conversations import ConversationError, clean
 from labeling.actions.activity import record_activity
-from labeling.actions.draft import discard_draft, save_draft
+from labeling.actions.draft import discard_draft, save_draft, switch_instructions
 from labeling.actions.errors import BadConversation
 from labeling.actions.lease import renew_lease
+from labeling.actions.tag import put_tag, take_tag
 from labeling.actions.task import (
     AddedPrompts,
     add_prompts,
     next_task,
     release_task,
+    resume_task,
     retire_task,
     return_task,
     skip_task,
     take_away,
 )
-from labeling.api.endpoint import Call, PageAsked, operation
-from labeling.api.shapes import DraftShape, TaskShape, Turn
-from labeling.models import Draft, Task
-from labeling.queries import may_write, with_words
+from labeling.api.criteria import RowsAsked, found
+from labeling.api.endpoint import Call, operation
+from labeling.api.example import TagAsked
+from labeling.api.shapes import DraftShape, SkipShape, TagNames, TaskShape, Turn
+from labeling.models import Draft, Tag, Task
+from labeling.queries import may_write
 from labeling.states import Role, SkipReason, TaskState
 
 MAX_PROMPTS = 1000
 
 
-class TasksAsked(PageAsked):
+class TasksAsked(RowsAsked):
     state = serializers.ChoiceField(required=False, choices=TaskState.choices)
-    q = serializers.CharField(required=False, max_length=200, help_text="words of the prompt")
+
+
+class TaggedTask(TagNames, TaskShape):
+    class Meta(TaskShape.Meta):
+        fields = [*TaskShape.Meta.fields, "tags"]
+
+
+class TaskAside(TaggedTask):
+    skips = SkipShape(many=True)
+
+    class Meta(TaggedTask.Meta):
+        fields = [*TaggedTask.Meta.fields, "skips"]
 
 
 class PromptsAsked(serializers.Serializer):
@@ -62,6 +78,15 @@ class DraftAsked(serializers.Serializer):
     revision = serializers.IntegerField(min_value=0, max_value=2**31 - 1, help_text="of the draft you know, 0: none")
 
 
+class TagShape(serializers.ModelSerializer):
+    n_tasks = serializers.IntegerField()
+    n_examples = serializers.IntegerField()
+
+    class Meta:
+        model = Tag
+        fields = ["id", "name", "n_tasks", "n_examples"]
+
+
 class NextTask(serializers.Serializer):
     task = TaskShape(allow_null=True, help_text="null when there is no work")
 
@@ -80,15 +105,19 @@ def _own_task(call: Call, pk: int) -> Task:
     return task
 
 
-@operation(Role.ADMIN, query=TasksAsked, answer=TaskShape, is_list=True)
+@operation(Role.ADMIN, query=TasksAsked, answer=TaggedTask, is_list=True)
 def task_list(call: Call) -> dict[str, Any]:
     """List the tasks of the queue, the newest first."""
-    rows = call.project.tasks.filter(is_gold_copy=False).select_related("leased_by")
-    if state := call.query.get("state"):
-        rows = rows.filter(state=state)
-    if words := call.query.get("q"):
-        rows = with_words(rows, words)
-    return call.page(rows)
+    rows = found(call, "tasks").select_related("leased_by").prefetch_related("tags")
+    state = call.query.get("state")
+    return call.page(rows.filter(state=state) if state else rows)
+
+
+@operation(Role.ADMIN, answer=TaskAside, is_list=True)
+def task_aside(call: Call) -> dict[str, Any]:
+    """List the tasks that were set aside after three skips, with everybody's reason."""
+    rows = call.project.tasks.filter(state=TaskState.ASIDE).select_related("leased_by")
+    return call.page(rows.prefetch_related("tags", "skips__user"))
 
 
 @operation(Role.ADMIN, body=PromptsAsked, answer=PromptsAdded, status=201)
@@ -127,6 +156,13 @@ def task_release(call: Call, pk: int) -> None:
     release_task(task=find_task(call, pk), user=call.user)
 
 
+@operation(answer=TaskShape)
+def task_resume(call: Call, pk: int) -> Task:
+    """Take a task again of which one has a draft, or whose text came back."""
+    record_activity(membership=call.membership)
+    return resume_task(task=find_task(call, pk), membership=call.membership)
+
+
 @operation(body=SkipAsked)
 def task_skip(call: Call, pk: int) -> None:
     """Pass a task on, with a reason."""
@@ -156,6 +192,36 @@ def task_return(call: Call, pk: int) -> Task:
     task = find_task(call, pk)
     return_task(task=task, by=call.user)
     return task
+
+
+@operation(Role.ADMIN, body=TagAsked, answer=TaggedTask)
+def task_tag(call: Call, pk: int) -> Task:
+    """Put a tag on a task."""
+    task = find_task(call, pk)
+    put_tag(row=task, name=call.body["name"], by=call.user)
+    return task
+
+
+@operation(Role.ADMIN, body=TagAsked, answer=TaggedTask)
+def task_untag(call: Call, pk: int) -> Task:
+    """Take a tag off a task."""
+    task = find_task(call, pk)
+    take_tag(row=task, name=call.body["name"], by=call.user)
+    return task
+
+
+@operation(Role.REVIEWER, answer=TagShape, is_list=True)
+def tag_list(call: Call) -> dict[str, Any]:
+    """List the project's tags, with how many tasks and examples carry them."""
+    tasks, examples = Count("tasks", distinct=True), Count("examples", distinct=True)
+    return call.page(call.project.tags.annotate(n_tasks=tasks, n_examples=examples))
+
+
+@operation(answer=DraftShape)
+def draft_switch(call: Call, pk: int) -> Draft:
+    """Go on with a draft by the instructions that were published since."""
+    draft = call.find(Draft.objects.select_related("task__project"), task=find_task(call, pk), user=call.user)
+    return switch_instructions(draft=draft, by=call.user)
 
 
 @operation(answer=DraftShape)

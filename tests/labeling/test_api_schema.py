@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import schemathesis
@@ -11,6 +12,7 @@ from django.core.management import call_command
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
@@ -21,7 +23,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from labeling.actions.api_key import create_key
-from labeling.models import Draft, Retraction
+from labeling.actions.people import invite
+from labeling.actions.webhook import add_webhook, send_test
+from labeling.models import BulkAction, Draft, GoldTask, PromptImport, Retraction, SecondReview
 from labeling.states import TaskState
 from tests.factories import (
     CaseFactory,
@@ -29,6 +33,7 @@ from tests.factories import (
     ExampleFactory,
     JobFactory,
     MembershipFactory,
+    SecondReviewFactory,
     SubmissionFactory,
     TaskFactory,
     TunedModelFactory,
@@ -63,6 +68,12 @@ def keys_in_addresses(project, bob) -> dict[str, int | str]:
     append_event(job, "checkpoint", {"step": 2})
     task = TaskFactory(project=project, state=TaskState.DONE)
     Draft.objects.create(task=task, user=bob, content={"messages": task.messages}, revision=1)
+    gold = GoldTask.objects.create(task=TaskFactory(project=project), reference="Two.")
+    copy = TaskFactory(project=project, is_gold_copy=True, state=TaskState.DONE)
+    gold.copies.create(task=copy, membership=MembershipFactory(project=project))
+    seconds = [SecondReviewFactory(review__submission__project=project) for _each in range(2)]
+    SecondReview.objects.filter(pk=seconds[1].pk).update(is_accepted=False, reviewer=bob, judged_at=timezone.now())
+    hook, _secret = add_webhook(project=project, url="https://example.org/", events=["case.opened"], by=bob)
     return {
         "people": MembershipFactory(project=project).pk,
         "tasks": task.pk,
@@ -74,6 +85,16 @@ def keys_in_addresses(project, bob) -> dict[str, int | str]:
         "base-models": job.base_model.slug,
         "models": TunedModelFactory(project=project, job=JobFactory(project=project, base_model=job.base_model)).pk,
         "presets": Preset.objects.create(project=project, name="Bold").pk,
+        "bulk": BulkAction.objects.create(project=project, kind="cases", what="severity", by=bob).pk,
+        "imports": PromptImport.objects.create(project=project, name="a.csv", file_key=uuid4(), size_bytes=1).pk,
+        "gold": gold.pk,
+        "grades": SubmissionFactory(project=project, author=bob, task=copy, is_gold=True).pk,
+        "second-reviews": seconds[0].pk,
+        "disagreements": seconds[1].pk,
+        "webhooks": hook.pk,
+        "deliveries": send_test(webhook=hook).pk,
+        "reasons": "other",
+        "invitations": invite(project=project, role="contractor", by=bob)[0].pk,
         "retractions": Retraction.objects.create(project=project, reason="Asked for.").pk,
     }
 
