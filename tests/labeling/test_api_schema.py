@@ -1,5 +1,6 @@
 """The OpenAPI document is whole, and the interface keeps to it whatever it is sent."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -99,14 +100,13 @@ def keys_in_addresses(project, bob) -> dict[str, int | str]:
     }
 
 
-@pytest.mark.parametrize("role", ["bob", "rita", "alice"])
-def test_the_interface_keeps_to_its_document(role, request, client, project, alice, keys_in_addresses) -> None:
-    _key, text = create_key(project=project, user=request.getfixturevalue(role), name="any", requests_per_minute=0)
-    headers = {"Authorization": f"Bearer {text}", "Accept-Encoding": "identity"}
+def test_the_interface_keeps_to_its_document(client, project, alice, bob, rita, keys_in_addresses) -> None:
+    """Everything is asked twice by an admin, with the least and with something else, and that by every role."""
+    keys = [create_key(project=project, user=user, name="any", requests_per_minute=0)[1] for user in (bob, rita, alice)]
     document = client.get("/api/v1/schema/").json()
     schema: Any = schemathesis.openapi.from_dict(document)
     schema.app = get_wsgi_application()
-    wrong, n_right = [], 0
+    wrong, n_asked, n_right = [], Counter[str](), Counter[str]()
     for found in schema.get_all_operations():
         operation = found.ok()
         if operation.path.endswith(
@@ -124,18 +124,18 @@ def test_the_interface_keeps_to_its_document(role, request, client, project, ali
             suppress_health_check=list(HealthCheck),
         )
         def ask(case: Any) -> None:
-            nonlocal n_right
-            if "slug" in case.path_parameters:
-                case.path_parameters["slug"] = "kitchen"
-            for name in {"id", "key"} & set(case.path_parameters):
-                case.path_parameters[name] = keys_in_addresses[case.path.split("/")[5]]
-            if "number" in case.path_parameters:
-                case.path_parameters["number"] = 1
-            with transaction.atomic():
-                response = case.call(headers=headers)
-                transaction.set_rollback(True)
-            n_right += response.status_code < 300
-            case.validate_response(response, checks=CHECKS)
+            parts = case.path_parameters
+            known: dict[str, int | str] = {"slug": "kitchen", "number": 1}
+            for name in {"id", "key"} & set(parts):
+                known[name] = keys_in_addresses[case.path.split("/")[5]]
+            parts.update({name: value for name, value in known.items() if name in parts})
+            n_asked[case.operation.label] += 1
+            for key in keys if n_asked[case.operation.label] > 1 else keys[-1:]:
+                with transaction.atomic():
+                    response = case.call(headers={"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"})
+                    transaction.set_rollback(True)
+                n_right[key] += response.status_code < 300
+                case.validate_response(response, checks=CHECKS)
 
         try:
             with one_connection():
@@ -144,4 +144,4 @@ def test_the_interface_keeps_to_its_document(role, request, client, project, ali
             parts = error.exceptions if isinstance(error, FailureGroup) else [error]
             wrong.append("\n".join([operation.label, *(f"{part.title}: {part.message}" for part in parts)]))
     assert not wrong, "\n\n".join(wrong)
-    assert n_right > 15
+    assert min(n_right[key] for key in keys) > 15
