@@ -22,8 +22,9 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from ml import rundir
+from ml.arguments import is_checkpoint, shared_arguments
 from ml.batch import collate, head, learnt_hidden
-from ml.checkpoints import N_CHECKPOINTS, Checkpoints, last_checkpoint
+from ml.checkpoints import Checkpoints, last_checkpoint
 from ml.data import Encoded, encode_example
 from ml.device import Device, keep_freed_memory, pick_device
 from ml.errors import DataError
@@ -32,6 +33,7 @@ from ml.losses import token_logprobs
 from ml.pair_plan import Hyperparameters, plan_order, resolve
 from ml.plan import TUNINGS, Row, as_dict
 from ml.rundir import RunDirectory, write_json
+from ml.smoke import tried
 from ml.tuning import adapter, load, save
 
 MIN_PAIRS = 8
@@ -208,9 +210,15 @@ class Reporter(Checkpoints):
     """Turns what the trainer does into events beside what Checkpoints does."""
 
     def __init__(
-        self, run: RunDirectory, steps: Sequence[Sequence[int]], material: Sequence[Pair], valid: Sequence[Pair]
+        self,
+        run: RunDirectory,
+        steps: Sequence[Sequence[int]],
+        material: Sequence[Pair],
+        valid: Sequence[Pair],
+        *,
+        patience: int = 0,
     ) -> None:
-        super().__init__(run)
+        super().__init__(run, patience=patience)
         self.n_steps = len(steps)
         self.n_pairs = [len(step) for step in steps]
         self.n_tokens = [sum(material[i].n_tokens for i in step) for step in steps]
@@ -227,9 +235,8 @@ class Reporter(Checkpoints):
             return
         step = state.global_step
         elapsed, n_done = time.monotonic() - self.start, step - self.first
-        measured = {}
-        if step % args.save_steps == 0 and step < self.n_steps:
-            measured = measure(kwargs["model"], self.valid)
+        is_due = is_checkpoint(step, n_steps=self.n_steps, save_steps=args.save_steps)
+        measured = measure(kwargs["model"], self.valid) if is_due else {}
         self.run.events.emit(
             "metrics",
             step=step,
@@ -244,6 +251,8 @@ class Reporter(Checkpoints):
             **measured,
             **{ours: logs[theirs] for ours, theirs in LOGGED.items() if theirs in logs},
         )
+        if is_due:
+            self.note(control, step=step, figures={"loss": logs["loss"], **measured})
 
 
 def plain(model: Any) -> PreTrainedModel:
@@ -269,31 +278,21 @@ def trainer_config(
     if run.config.get("half_micro_batch") and micro_batch % 2 == 0:
         micro_batch, accumulation = micro_batch // 2, 2
     return DPOConfig(
-        output_dir=str(run.path / "checkpoints"),
-        num_train_epochs=1,
+        **shared_arguments(
+            run,
+            learning_rate=hyperparameters.learning_rate,
+            n_steps=n_steps,
+            warmup_steps=n_steps // 10,
+            device=device,
+            autocast=autocast,
+        ),
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=accumulation,
-        train_sampling_strategy="sequential",
         beta=hyperparameters.beta,
         loss_type=list(loss_weights(hyperparameters)),
         loss_weights=list(loss_weights(hyperparameters).values()),
         precompute_ref_log_probs=True,
-        learning_rate=hyperparameters.learning_rate,
-        lr_scheduler_type="cosine",
         gradient_checkpointing=False,
-        warmup_steps=max(1, n_steps // 10),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        logging_steps=1,
-        save_steps=max(1, -(-n_steps // N_CHECKPOINTS)),
-        save_total_limit=2,
-        seed=run.config["seed"],
-        use_cpu=device.name == "cpu",
-        bf16=autocast,
-        remove_unused_columns=False,
-        max_length=None,
-        report_to="none",
-        disable_tqdm=True,
     )
 
 
@@ -349,6 +348,8 @@ def dpo(run: RunDirectory) -> Row:
             auto=reasons,
         )
     before = measure(model, valid.pairs)
+    reporter = Reporter(run, steps, train.pairs, valid.pairs, patience=hyperparameters.patience)
+    n_shown = len(order) if reporter.stops_at is None else sum(map(len, steps[: reporter.stops_at]))
     trainer = PairTrainer(
         reference_path=run.path / "reference.json",
         data_collator=PairCollator(train.pairs, pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id),
@@ -360,13 +361,14 @@ def dpo(run: RunDirectory) -> Row:
             device=device,
             autocast=device.dtype == torch.bfloat16,
         ),
-        train_dataset=Dataset.from_list([{"pair": i} for i in order]),
+        train_dataset=Dataset.from_list([{"pair": i} for i in order[:n_shown]]),
         processing_class=tokenizer,
         peft_config=None if tuning == "full" else adapter(hyperparameters.lora_rank),
-        callbacks=[Reporter(run, steps, train.pairs, valid.pairs)],
+        callbacks=[reporter],
     )
     with run.stop.held():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = reporter.take_best(trainer)
     run.events.emit("merging")
     trained = trainer.model.eval()
     logs = [entry for entry in trainer.state.log_history if "rewards/margins" in entry]
@@ -377,8 +379,9 @@ def dpo(run: RunDirectory) -> Row:
         "auto": reasons,
         "n_train": len(train.pairs),
         "n_valid": len(valid.pairs),
-        "n_tokens": sum(train.pairs[i].n_tokens for i in order),
+        "n_tokens": sum(train.pairs[i].n_tokens for step in steps[: trainer.state.global_step] for i in step),
         "n_steps": len(steps),
+        **best,
         "train_loss": sum(entry["loss"] for entry in last_epoch) / len(last_epoch),
         "train_margin": sum(entry["rewards/margins"] for entry in last_epoch) / len(last_epoch),
         "valid_loss": None,
@@ -407,4 +410,4 @@ def too_few(found: Pairs) -> str:
 
 
 def main(argv: list[str]) -> int:
-    return rundir.run(argv, command="dpo", work=dpo)
+    return rundir.run(argv, command="dpo", work=tried(dpo))

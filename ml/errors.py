@@ -7,6 +7,7 @@ class MlError(Exception):
     MlError
     ├── DataError      the input is at fault: rows, configuration, tests
     ├── DiskError      no room, or a folder that cannot be written
+    ├── ModelError     what was trained does not answer as a model should
     ├── NoMemoryError  the model or a batch does not fit
     └── PackageError   something that should be installed is not
     """
@@ -20,6 +21,10 @@ class DataError(MlError):
 
 class DiskError(MlError):
     kind = "disk"
+
+
+class ModelError(MlError):
+    kind = "model"
 
 
 class NoMemoryError(MlError):

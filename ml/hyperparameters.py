@@ -53,6 +53,7 @@ ROWS = gettext_noop("rows")
 TOKENS = gettext_noop("tokens")
 PASSES = gettext_noop("passes")
 NATS = gettext_noop("nats per token")
+CHECKPOINTS = gettext_noop("checkpoints")
 
 SFT, PAIRS = ("sft",), ("dpo", "sft_dpo")
 
@@ -109,6 +110,18 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         most=131_072,
         is_whole=True,
         unit=TOKENS,
+    ),
+    Hyperparameter(
+        "patience",
+        gettext_noop("Patience"),
+        gettext_noop(
+            "After so many checkpoints without a lower validation loss, training ends; the weights with the lowest loss become the model. "
+            "0 learns to the end and keeps the last weights."
+        ),
+        least=0,
+        most=50,
+        is_whole=True,
+        unit=CHECKPOINTS,
     ),
     Hyperparameter(
         "demonstration_epochs",

@@ -5,7 +5,6 @@ docs/experiments.md: nothing is padded, what rows begin with is read once a pass
 pass is small enough to need no recomputing.
 """
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -20,8 +19,9 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
+from ml.arguments import shared_arguments
 from ml.attention import use_packed_attention
-from ml.checkpoints import N_CHECKPOINTS, last_checkpoint
+from ml.checkpoints import last_checkpoint
 from ml.data import Encoded, encode_example
 from ml.device import Device, flops_per_token, keep_freed_memory, peak_flops, pick_device
 from ml.errors import DataError
@@ -35,6 +35,8 @@ from ml.tuning import adapter, load, save
 
 FEW_ROWS = 34  # three passes over fewer are less than a hundred rows
 CPU_PACK, GPU_PACK = 512, 16_384
+# So many validation rows are enough to decide by their loss.
+ENOUGH_VALID, PATIENCE = 16, 2
 # What forward_packed takes; the libraries around it hand on more, all None.
 PACKED = ("input_ids", "position_ids", "places", "targets", "weights", "layout")
 
@@ -48,9 +50,10 @@ class Hyperparameters:
     learning_rate: float
     lora_rank: int
     max_tokens: int
+    patience: int
 
 
-def resolve(configured: Row, *, n_rows: int, tuning: str) -> tuple[Hyperparameters, dict[str, str]]:
+def resolve(configured: Row, *, n_rows: int, tuning: str, n_valid: int = 0) -> tuple[Hyperparameters, dict[str, str]]:
     """The hyperparameters with every "auto" decided, and the reason for each such decision. Raises DataError."""
     foreign = [name for name in OF_CORRECTIONS if configured.get(name, AUTO) != AUTO and name != "demonstration_epochs"]
     if foreign:
@@ -73,6 +76,12 @@ def resolve(configured: Row, *, n_rows: int, tuning: str) -> tuple[Hyperparamete
         "learning_rate": choose_learning_rate(n_steps, tuning=tuning),
         "lora_rank": (16, gettext_noop("enough for some ten thousand rows")),
         "max_tokens": (1024, gettext_noop("what is longer loses its beginning")),
+        "patience": (
+            PATIENCE if n_valid >= ENOUGH_VALID else 0,
+            gettext_noop("two checkpoints without a lower validation loss are enough to tell that it has turned")
+            if n_valid >= ENOUGH_VALID
+            else gettext_noop("fewer than 16 validation rows tell too little to stop by"),
+        ),
     }
     given = {name: value for name, value in configured.items() if name not in OF_CORRECTIONS}
     values, reasons = decide(given, automatic)
@@ -267,8 +276,9 @@ class Reporter(Progress):
         max_tokens: int,
         flops: float,
         peak: float | None,
+        patience: int,
     ) -> None:
-        super().__init__(run, steps, n_tokens)
+        super().__init__(run, steps, n_tokens, patience=patience)
         self.valid = valid
         self.max_tokens = max_tokens
         self.flops = flops
@@ -283,33 +293,21 @@ class Reporter(Progress):
         return {"mfu": round(tokens_per_s * self.flops / (self.peak * PartialState().num_processes), 4)}
 
 
-def trainer_config(
-    run: RunDirectory, *, hyperparameters: Hyperparameters, n_steps: int, device: Device, tuning: str
-) -> SFTConfig:
+def trainer_config(run: RunDirectory, *, hyperparameters: Hyperparameters, n_steps: int, device: Device) -> SFTConfig:
     return SFTConfig(
-        output_dir=str(run.path / "checkpoints"),
-        num_train_epochs=1,
+        **shared_arguments(
+            run,
+            learning_rate=hyperparameters.learning_rate,
+            n_steps=n_steps,
+            warmup_steps=n_steps // 20,
+            device=device,
+            autocast=device.dtype == torch.bfloat16,
+        ),
         per_device_train_batch_size=1,
-        train_sampling_strategy="sequential",
-        learning_rate=hyperparameters.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, n_steps // 20),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
         optim="adamw_torch_fused",
-        logging_steps=1,
-        save_steps=max(1, math.ceil(n_steps / N_CHECKPOINTS)),
-        save_total_limit=2,
-        seed=run.config["seed"],
-        use_cpu=device.name == "cpu",
-        bf16=device.dtype == torch.bfloat16,
         gradient_checkpointing=False,
         ddp_find_unused_parameters=False,
-        remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        report_to="none",
-        disable_tqdm=True,
     )
 
 
@@ -325,7 +323,10 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
     if tuning == AUTO:
         tuning, chosen = "lora", chosen | {"tuning": gettext_noop("an adapter learns what most rows have to teach")}
     hyperparameters, reasons = resolve(
-        config.get("hyperparameters") or {}, n_rows=run.n_rows("train.jsonl"), tuning=tuning
+        config.get("hyperparameters") or {},
+        n_rows=run.n_rows("train.jsonl"),
+        tuning=tuning,
+        n_valid=run.n_rows("valid.jsonl"),
     )
     reasons |= chosen
     model, tokenizer = load(run, tuning=tuning, device=device)
@@ -394,12 +395,13 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
             is_frozen=tuning != "full",
         ),
         peak=peak_flops(device),
+        patience=hyperparameters.patience,
     )
     trainer = PackedTrainer(
         model=model,
-        args=trainer_config(run, hyperparameters=hyperparameters, n_steps=len(steps), device=device, tuning=tuning),
+        args=trainer_config(run, hyperparameters=hyperparameters, n_steps=len(steps), device=device),
         data_collator=passes,
-        train_dataset=Dataset.from_list([{"item": i} for i in range(len(steps) * world)]),
+        train_dataset=Dataset.from_list([{"item": i} for i in range((reporter.stops_at or len(steps)) * world)]),
         processing_class=tokenizer,
         peft_config=None if tuning == "full" else adapter(hyperparameters.lora_rank),
         callbacks=[reporter],
@@ -411,6 +413,7 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
     reporter.trainer = trainer
     with run.stop.held():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = reporter.take_best(trainer)
     measured = trainer.measure(valid, max_tokens=max_tokens)
     run.events.emit("merging")
     save(run, trainer, tokenizer, tuning=tuning)
@@ -418,7 +421,8 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
     last_epoch = losses[-max(1, len(steps) // hyperparameters.n_epochs) :]
     return {
         **facts,
-        "n_tokens": sum(n_tokens),
+        **best,
+        "n_tokens": sum(n_tokens[: trainer.state.global_step]),
         "train_loss": sum(last_epoch) / len(last_epoch),
         "valid_loss": None,
         **measured,

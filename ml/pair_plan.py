@@ -39,6 +39,7 @@ class Hyperparameters:
     beta: float
     sft_weight: float
     max_tokens: int
+    patience: int
 
 
 def resolve(
@@ -69,6 +70,7 @@ def resolve(
         "beta": (0.1, gettext_noop("the value of most published runs; the chosen answers have a weight of their own")),
         "sft_weight": SFT_WEIGHTS[method],
         "max_tokens": (1024, gettext_noop("what is longer loses its beginning")),
+        "patience": (0, gettext_noop("what counts is the margin, which may rise while the validation loss does too")),
     }
     values, reasons = decide(configured, automatic)
     return Hyperparameters(**values), reasons

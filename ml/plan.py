@@ -55,6 +55,7 @@ class Hyperparameters:
     preference_margin: float
     reword_share: float
     max_tokens: int
+    patience: int
 
 
 def choose_recipe(config: Row, *, n_rows: int) -> tuple[str, str | None]:
@@ -127,6 +128,7 @@ def resolve(configured: Row, rows: Sequence[Row]) -> tuple[Hyperparameters, dict
         "preference_margin": (0.5, gettext_noop("a difference of half a nat per token is enough")),
         "reword_share": (0.5, gettext_noop("every second sight of a correction words the prompt anew")),
         "max_tokens": (1024, gettext_noop("what is longer loses its beginning")),
+        "patience": (0, gettext_noop("corrections are learnt by heart, which the loss of other rows does not show")),
     }
     values, reasons = decide(configured, automatic)
     return Hyperparameters(**values), reasons

@@ -336,7 +336,9 @@ def planned_steps(
     if recipe == "many_rows":
         many_rows = _many_rows()
         tuning = run.config.get("tuning", "auto")
-        bulk, reasons = many_rows.resolve(configured, n_rows=len(train.kinds), tuning=tuning)
+        bulk, reasons = many_rows.resolve(
+            configured, n_rows=len(train.kinds), tuning=tuning, n_valid=run.n_rows("valid.jsonl")
+        )
         kept = [i for i in usable if train.n_learnt[i]]
         weights = [train.kinds[i]["weight"] for i in kept]
         shown = plan_bulk(weights, n_epochs=bulk.n_epochs, batch_size=bulk.batch_size, seed=seed)

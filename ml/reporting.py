@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedModel
 
+from ml.arguments import is_checkpoint
 from ml.batch import collate, head, learnt_hidden
 from ml.checkpoints import Checkpoints
 from ml.data import Encoded
@@ -16,7 +17,7 @@ from ml.plan import Row
 from ml.rundir import RunDirectory
 
 VALID_BATCH_SIZE = 8
-# So many validation rows are measured at every checkpoint, all of them at the end.
+# So many validation rows are measured at every checkpoint, all of them at the end with the weights that are kept.
 N_VALID_ON_THE_WAY = 32
 LOGGED = ("replay_loss", "preference_loss", "token_accuracy", "sequence_accuracy", "grad_norm")
 
@@ -33,8 +34,10 @@ class AnyStep(Protocol):
 class Progress(Checkpoints):
     """Turns what the trainer does into events beside what Checkpoints does."""
 
-    def __init__(self, run: RunDirectory, steps: Sequence[AnyStep], n_tokens: Sequence[int]) -> None:
-        super().__init__(run)
+    def __init__(
+        self, run: RunDirectory, steps: Sequence[AnyStep], n_tokens: Sequence[int], *, patience: int = 0
+    ) -> None:
+        super().__init__(run, patience=patience)
         self.steps = steps
         self.n_tokens = n_tokens
         self.start = self.first = None
@@ -56,8 +59,8 @@ class Progress(Checkpoints):
             return
         step, n_steps = state.global_step, len(self.steps)
         elapsed, n_done = time.monotonic() - self.start, step - self.first
-        is_checkpoint = step % args.save_steps == 0 and step < n_steps
-        measured = self.measure(kwargs["model"]) if is_checkpoint else {}
+        is_due = is_checkpoint(step, n_steps=n_steps, save_steps=args.save_steps)
+        measured = self.measure(kwargs["model"]) if is_due else {}
         tokens_per_s = sum(self.n_tokens[self.first : step]) / elapsed
         self.run.events.emit(
             "metrics",
@@ -74,6 +77,8 @@ class Progress(Checkpoints):
             **{name: logs[name] for name in LOGGED if name in logs},
             **measured,
         )
+        if is_due:
+            self.note(control, step=step, figures={"loss": logs["example_loss"], **measured})
 
 
 @torch.no_grad()

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from ml import launch, many_rows
+from ml.arguments import shared_arguments
 from ml.batch import Tensors, collate, head, learnt_hidden
-from ml.checkpoints import N_CHECKPOINTS, last_checkpoint, save_model
+from ml.checkpoints import last_checkpoint, save_model
 from ml.data import Encoded, Message, encode_example, encode_prompt
 from ml.device import Device, keep_freed_memory, model_dtype, pick_device
 from ml.errors import DataError
@@ -33,6 +33,8 @@ from ml.replay import load_answers, own_answers, reference_states, save_answers
 from ml.reporting import N_VALID_ON_THE_WAY, Progress, measure_valid
 from ml.rewording import reword
 from ml.rundir import RunDirectory
+from ml.smoke import tried
+from ml.tuning import adapter
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,15 @@ class Reporter(Progress):
     """The events of this recipe: validation rows are measured at each checkpoint."""
 
     def __init__(
-        self, run: RunDirectory, steps: Sequence[Step], n_tokens: Sequence[int], valid: Sequence[Encoded]
+        self,
+        run: RunDirectory,
+        steps: Sequence[Step],
+        n_tokens: Sequence[int],
+        valid: Sequence[Encoded],
+        *,
+        patience: int = 0,
     ) -> None:
-        super().__init__(run, steps, n_tokens)
+        super().__init__(run, steps, n_tokens, patience=patience)
         self.valid = valid[:N_VALID_ON_THE_WAY]
 
     def measure(self, model: Any) -> Row:
@@ -184,27 +192,17 @@ def trainer_config(
     run: RunDirectory, *, hyperparameters: Hyperparameters, n_steps: int, device: Device, autocast: bool
 ) -> SFTConfig:
     return SFTConfig(
-        output_dir=str(run.path / "checkpoints"),
-        num_train_epochs=1,
+        **shared_arguments(
+            run,
+            learning_rate=hyperparameters.learning_rate,
+            n_steps=n_steps,
+            warmup_steps=n_steps // 20,
+            device=device,
+            autocast=autocast,
+        ),
         per_device_train_batch_size=1,
-        train_sampling_strategy="sequential",
-        learning_rate=hyperparameters.learning_rate,
-        lr_scheduler_type="cosine",
         activation_checkpointing=False,
-        warmup_steps=max(1, n_steps // 20),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        logging_steps=1,
-        save_steps=max(1, -(-n_steps // N_CHECKPOINTS)),
-        save_total_limit=2,
-        seed=run.config["seed"],
-        use_cpu=device.name == "cpu",
-        bf16=autocast,
-        remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        report_to="none",
-        disable_tqdm=True,
     )
 
 
@@ -263,6 +261,7 @@ def sft(run: RunDirectory) -> Row:
     ]
     tensors = [material.collate(step) for step in steps]
     n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in tensors]
+    reporter = Reporter(run, steps, n_tokens, valid_rows, patience=hyperparameters.patience)
     trainer = CorrectionTrainer(
         model=model,
         args=trainer_config(
@@ -273,20 +272,15 @@ def sft(run: RunDirectory) -> Row:
             autocast=device.dtype == torch.bfloat16,
         ),
         data_collator=lambda rows: tensors[rows[0]["step"]],
-        train_dataset=Dataset.from_list([{"step": i} for i in range(len(steps))]),
+        train_dataset=Dataset.from_list([{"step": i} for i in range(reporter.stops_at or len(steps))]),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=hyperparameters.lora_rank,
-            lora_alpha=hyperparameters.lora_rank,
-            lora_dropout=0.0,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
-        callbacks=[Reporter(run, steps, n_tokens, valid_rows)],
+        peft_config=adapter(hyperparameters.lora_rank),
+        callbacks=[reporter],
     )
     trainer.hyperparameters = hyperparameters
     with run.stop.held():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = reporter.take_best(trainer)
     run.events.emit("merging")
     model = trainer.model.eval()
     losses = [entry["example_loss"] for entry in trainer.state.log_history if "example_loss" in entry]
@@ -297,8 +291,9 @@ def sft(run: RunDirectory) -> Row:
         "auto": reasons,
         "n_train": len(train),
         "n_valid": len(valid),
-        "n_tokens": sum(n_tokens),
+        "n_tokens": sum(n_tokens[: trainer.state.global_step]),
         "n_steps": len(steps),
+        **best,
         "train_loss": sum(last_epoch) / len(last_epoch),
         "valid_loss": None,
         **measure_valid(model.get_base_model(), valid_rows),
@@ -308,4 +303,4 @@ def sft(run: RunDirectory) -> Row:
 
 
 def main(argv: list[str]) -> int:
-    return launch.main(argv, command="sft", work=sft)
+    return launch.main(argv, command="sft", work=tried(sft))

@@ -59,6 +59,7 @@ def make_run(tmp_path):
             "seed": 1,
             "threads": 1,
             "parent_pid": parent_pid,
+            "smoke_test": False,
             "tuning": tuning,
         }
         (path / "config.json").write_text(json.dumps(config | {"hyperparameters": HYPERPARAMETERS | changes}))
@@ -257,7 +258,15 @@ def test_auto_is_decided_by_the_method_and_the_pairs_and_said_why():
     assert alone.beta == 0.3
     assert alone.sft_weight < both.sft_weight
     assert "beta" not in reasons
-    assert set(reasons) == {"n_epochs", "batch_size", "learning_rate", "lora_rank", "sft_weight", "max_tokens"}
+    assert set(reasons) == {
+        "n_epochs",
+        "batch_size",
+        "learning_rate",
+        "lora_rank",
+        "sft_weight",
+        "max_tokens",
+        "patience",
+    }
     few = [resolve({}, method="dpo", n_pairs=n)[0] for n in (8, 20, 47, 48, 5000)]
     assert [plan.n_epochs for plan in few] == [6, 5, 3, 2, 2]
     assert [plan.batch_size for plan in few] == [2, 2, 4, 4, 4]

@@ -43,6 +43,7 @@ def make_run(tmp_path):
         path = tmp_path / name
         path.mkdir()
         usual = {"method": "sft", "recipe": "many_rows", "base": str(base), "seed": 1, "threads": 1, "parent_pid": None}
+        usual["smoke_test"] = False  # a model of random weights says nothing
         wanted = HYPERPARAMETERS | (hyperparameters or {})
         (path / "config.json").write_text(json.dumps(usual | {"hyperparameters": wanted} | config))
         for file, lines in (("train", rows), ("valid", ROWS[:3])):

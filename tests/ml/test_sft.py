@@ -51,7 +51,14 @@ def make_run(tmp_path):
     def make(name, **changes):
         path = tmp_path / name
         path.mkdir()
-        config = {"method": "sft", "base": str(base), "seed": 1, "threads": 1, "parent_pid": os.getpid()}
+        config = {
+            "method": "sft",
+            "base": str(base),
+            "seed": 1,
+            "threads": 1,
+            "parent_pid": os.getpid(),
+            "smoke_test": False,
+        }
         if changes.pop("in_process", True):
             config["parent_pid"] = None
         (path / "config.json").write_text(json.dumps(config | {"hyperparameters": HYPERPARAMETERS | changes}))
