@@ -251,6 +251,8 @@ ML_THREADS = env.read_int("EMEND_ML_THREADS", 0)  # 0: one a core
 # Who else is told the figures of jobs; the keys of the services are in their own variables.
 TRACKER = env.read_choice("EMEND_TRACKER", ("mlflow", "wandb"))
 TRACKER_URL = env.read_text("EMEND_TRACKER_URL", "http://127.0.0.1:5000")
+KEPT_CHECKPOINTS = env.read_int("EMEND_KEPT_CHECKPOINTS", 3, least=1)  # of one job; the best and the last stay always
+SMOKE_TEST = env.read_bool("EMEND_SMOKE_TEST", True)  # whether a job asks its model a few prompts before it succeeds
 # A Hub that datasets and models are pushed to; without a token nothing is offered.
 HUB_TOKEN = env.read_text("EMEND_HUB_TOKEN", "")
 HUB_URL = env.read_text("EMEND_HUB_URL", "https://huggingface.co")

@@ -9,6 +9,7 @@ USAGE = """usage: python -m ml prepare OUT_DIR     unpacks the bundled base mode
        python -m ml preflight RUN_DIR   looks at what would be trained
        python -m ml sft RUN_DIR         fine-tunes
        python -m ml dpo RUN_DIR         learns from pairs of a better and a worse answer
+       python -m ml merge RUN_DIR       makes a checkpoint a model
        python -m ml evaluate RUN_DIR    measures one model
        python -m ml push FOLDER REPO    uploads a dataset or a model to a Hub
        python -m ml gguf FOLDER FILE    writes a model as one GGUF file
@@ -38,6 +39,8 @@ def main(argv: list[str]) -> int:
         from ml.sft import main as run
     elif command == "dpo":
         from ml.dpo import main as run
+    elif command == "merge":
+        from ml.merge import main as run
     elif command == "evaluate":
         from ml.evaluate import main as run
     elif command == "push":

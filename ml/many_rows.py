@@ -5,6 +5,7 @@ docs/experiments.md: nothing is padded, what rows begin with is read once a pass
 pass is small enough to need no recomputing.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext

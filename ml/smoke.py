@@ -33,7 +33,7 @@ FAR, LOST = 3.0, 1.5
 # An answer goes round in circles when its end is the same few tokens again and again.
 LOOP_PERIODS, LOOP_TURNS, LOOP_TOKENS = range(1, 13), 4, 20
 # At least this share of the answers has to be sound, and the end of a right answer this likely where none has ended.
-SOUND_SHARE, END_CHANCE = 0.25, 0.01
+SOUND_SHARE, END_CHANCE = 0.25, 0.005
 SHOWN_CHARS = 400
 
 Row = dict[str, Any]
@@ -203,7 +203,7 @@ def try_model(run: RunDirectory) -> Row:
     }
     run.events.emit("smoke_test", **facts, samples=[sample.shown() for sample in samples])
     if problem:
-        raise ModelError(SENTENCES[problem].format(**facts))
+        raise ModelError(SENTENCES[problem].format(**{**facts, "loss": round(loss, 2)}))
     return {"smoke_test": facts}
 
 

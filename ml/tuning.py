@@ -49,6 +49,14 @@ def adapter(rank: int) -> LoraConfig:
     return LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
+def merged(base: Path, trained: Path) -> PreTrainedModel:
+    """The bf16 model of a folder that holds all weights, or an adapter to the base."""
+    if not (trained / "adapter_config.json").is_file():
+        return AutoModelForCausalLM.from_pretrained(trained, dtype=torch.bfloat16, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
+    return PeftModel.from_pretrained(model, trained).merge_and_unload().to(torch.bfloat16)
+
+
 def save(run: RunDirectory, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, *, tuning: str) -> None:
     """Write adapter/ (unless all weights were tuned) and the bf16 model/, each whole or not at all.
 
@@ -64,12 +72,7 @@ def save(run: RunDirectory, trainer: Trainer, tokenizer: PreTrainedTokenizerBase
     if run.is_main:
         temporary = run.path / "model.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        if tuning == "full":
-            whole = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.bfloat16)
-        else:
-            base = AutoModelForCausalLM.from_pretrained(run.config["base"], dtype=torch.float32, local_files_only=True)
-            whole = PeftModel.from_pretrained(base, trained).merge_and_unload().to(torch.bfloat16)
-        whole.save_pretrained(temporary)
+        merged(Path(run.config["base"]), trained).save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         shutil.rmtree(run.path / "model", ignore_errors=True)
         temporary.rename(run.path / "model")

@@ -166,6 +166,7 @@ training-job-cancel admin job
 training-job-tensorboard admin job
 training-job-pause admin job
 training-job-resume admin job
+training-checkpoint-model admin checkpoint
 training-model-list reviewer
 training-model-lineage reviewer model_pk
 training-model-download admin model_pk
@@ -311,6 +312,7 @@ api-job-priority POST:admin job
 api-job-events GET:admin job
 api-job-metrics GET:admin job
 api-job-checkpoints GET:admin job
+api-job-checkpoint-model POST:admin checkpoint
 api-models GET:reviewer
 api-model GET:reviewer model_pk
 api-model-download GET:admin model_pk

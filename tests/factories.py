@@ -186,9 +186,17 @@ class JobFactory(factory.django.DjangoModelFactory):
 class TunedModelFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = TunedModel
+        skip_postgeneration_save = True
 
     project = factory.SubFactory(ProjectFactory)
     job = factory.SubFactory(JobFactory, project=factory.SelfAttribute("..project"))
     base_model = factory.SelfAttribute("job.base_model")
     name = factory.Sequence(lambda n: f"ft:smollm2-135m-instruct:emend:test:{n}")
     location = factory.LazyAttribute(lambda model: f"runs/{model.job.key}/model")
+
+    @factory.post_generation
+    def of_job(self, create: bool, extracted: object, **kwargs: object) -> None:
+        """It is what its job ended with."""
+        if self.job.tuned_model_id is None:
+            self.job.tuned_model = self
+            self.job.save(update_fields=["tuned_model"])

@@ -54,7 +54,7 @@ from tests.factories import (
     TunedModelFactory,
     UserFactory,
 )
-from training.models import Evaluation, File, JobPreflight, Preset
+from training.models import Checkpoint, Evaluation, File, JobPreflight, Preset
 
 pytestmark = pytest.mark.any_database
 
@@ -168,6 +168,9 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "preflight": JobPreflight.objects.create(
             job=JobFactory(project=project, key=f"ftjob-new-{name}"), waits_for_start=True, finished_at=timezone.now()
         ).job.key,
+        "checkpoint": Checkpoint.objects.create(
+            job=JobFactory(project=project, key=f"ftjob-kept-{name}"), step=5, created_at=timezone.now()
+        ).job.key,
         "preset": Preset.objects.create(project=project, name="Bold").pk,
         "evaluation": evaluation.key,
         "model": (model := TunedModelFactory(project=project)).name,
@@ -201,7 +204,12 @@ def address(name: str, key: Any = None) -> str:
     place = PLACES[name]
     for mark in ("^", "$", "(?P<key>[-:\\w]+)", "(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)"):
         place = place.replace(mark, {"^": "", "$": ""}.get(mark, "x-1"))
-    parts = place.replace("<slug:slug>", "kitchen").replace("<str:token>", "x").replace("<int:position>", "0")
+    parts = (
+        place.replace("<slug:slug>", "kitchen")
+        .replace("<str:token>", "x")
+        .replace("<int:position>", "0")
+        .replace("<int:step>", "5")
+    )
     head, mark, rest = parts.partition("<")
     return "/" + (head + str(key) + rest.partition(">")[2] if mark else head)
 

@@ -22,8 +22,8 @@ MASKS = (
 )
 
 
-def write_model_card(model: TunedModel, *, result: Mapping[str, Any]) -> str:
-    """Return README.md. In English, of frozen facts only and without a date: one model has one card for ever."""
+def write_model_card(model: TunedModel, *, result: Mapping[str, Any], step: int | None = None) -> str:
+    """Return README.md; `step` is that of the checkpoint which it was made of, None for what the job ended with. In English, of frozen facts only and without a date: one model has one card for ever."""
     job, version, base_model = model.job, model.job.dataset_version, model.base_model
     licence = base_model.licence or "unknown"
     head = [
@@ -48,11 +48,12 @@ def write_model_card(model: TunedModel, *, result: Mapping[str, Any]) -> str:
         f"- Content hash of the dataset (SHA-256): `{version.content_hash}`",
         f"- Method: {job.method}; weights that were trained: {result.get('tuning') or job.tuning}; seed: {job.seed}",
         *([f"- Recipe: {result['recipe']}"] if result.get("recipe") else []),
+        *([f"- Checkpoint: after step {step} of {result.get('n_steps') or job.n_steps}"] if step else []),
         f"- Licence of the base model: {licence}",
         "",
         *_section("Hyperparameters", result.get("hyperparameters") or {}),
         *_section("Rows", {name: result[name] for name in COUNTS if result.get(name) is not None}),
-        *_section("Measured", {name: result[name] for name in METRICS if result.get(name) is not None}),
+        *_section("Measured", {} if step else {name: result[name] for name in METRICS if result.get(name) is not None}),
         "## What was learnt",
         "",
         MASKS,

@@ -33,6 +33,28 @@ JOB_MOVES: dict[str, set[str]] = {
 JOB_ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+class CheckpointState(TextChoices):
+    """What becomes of a checkpoint that a job has kept.
+
+    kept ──► waiting ──► merging ──► made | failed      merging ──► waiting after a crash      failed ──► waiting
+    """
+
+    KEPT = "kept", _("Kept")
+    WAITING = "waiting", _("Waiting")
+    MERGING = "merging", _("Being made a model")
+    MADE = "made", _("A model")
+    FAILED = "failed", _("Failed")
+
+
+CHECKPOINT_MOVES: dict[str, set[str]] = {
+    CheckpointState.KEPT: {CheckpointState.WAITING},
+    CheckpointState.WAITING: {CheckpointState.MERGING},
+    CheckpointState.MERGING: {CheckpointState.MADE, CheckpointState.FAILED, CheckpointState.WAITING},
+    CheckpointState.FAILED: {CheckpointState.WAITING},
+}
+CHECKPOINT_AT_WORK = (CheckpointState.WAITING, CheckpointState.MERGING)
+
+
 class JobMethod(TextChoices):
     """How a job learns. The two that learn preferences need rows with a rejected answer."""
 
@@ -164,6 +186,13 @@ class ErrorKind(TextChoices):
         _("The disk is full or cannot be written. Free some space and train again; the dataset version is safe."),
     )
     PACKAGE = "package", _("Something that training needs is not installed. The message below says what to install.")
+    MODEL = (
+        "model",
+        _(
+            "It was trained, but does not answer as a model should. Look at its answers below; a lower learning rate, fewer "
+            "epochs or other rows help."
+        ),
+    )
     CODE = (
         "code",
         _("The trainer stopped unexpectedly. No data is lost. Train again; if it stays, read the last lines below."),

@@ -3,7 +3,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
-from training.models import BaseModel, Evaluation, Job
+from training.models import BaseModel, Checkpoint, Evaluation, Job
 
 
 @shared_task
@@ -28,6 +28,14 @@ def run_evaluation(evaluation_pk: int) -> None:
     from training.actions.evaluation import execute_evaluation
 
     execute_evaluation(evaluation=Evaluation.objects.get(pk=evaluation_pk))
+
+
+@shared_task
+def merge_checkpoint(checkpoint_pk: int) -> None:
+    """Make a checkpoint a model; does nothing when it does not wait for that."""
+    from training.actions.checkpoint import merge_checkpoint as merge
+
+    merge(checkpoint=Checkpoint.objects.select_related("job__base_model", "job__parent").get(pk=checkpoint_pk))
 
 
 @shared_task

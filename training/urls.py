@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from training.views import (
     base_model,
+    checkpoint,
     compare,
     composition,
     dataset,
@@ -51,6 +52,7 @@ project_urls = [
     path("jobs/<slug:key>/pause/", job.job_pause, name="training-job-pause"),
     path("jobs/<slug:key>/resume/", job.job_resume, name="training-job-resume"),
     path("jobs/<slug:key>/priority/", job.job_priority, name="training-job-priority"),
+    path("jobs/<slug:key>/checkpoints/<int:step>/", checkpoint.checkpoint_model, name="training-checkpoint-model"),
     path("models/", model.model_list, name="training-model-list"),
     path("models/default/", base_model.base_model_default, name="training-base-model-default"),
     path("models/<int:pk>/download/", model.model_download, name="training-model-download"),

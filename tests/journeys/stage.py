@@ -65,7 +65,7 @@ from tests.preflight_sample import ESTIMATE
 from tests.preflight_sample import REPORT as PREFLIGHT
 from training.actions.dataset import freeze_dataset
 from training.actions.job import append_event
-from training.models import Evaluation, EvaluationResult, Job, JobPreflight, Preset
+from training.models import Checkpoint, Evaluation, EvaluationResult, Job, JobPreflight, Preset
 from training.states import EvaluationState, JobState, Suite
 
 SLUG = "demo"
@@ -265,6 +265,19 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
         data = {"step": step, "n_steps": 4, "loss": 3 / step, "tokens_per_s": 240.4, "valid_loss": 2.5}
         append_event(job, "metrics", data)
     Job.objects.filter(pk=job.pk).update(started_at=now, finished_at=now)
+    smoke = {"n": 2, "n_sound": 1, "n_stopped": 1, "problem": None, "split": "valid", "loss": 1.2, "loss_before": 2.3}
+    said = {
+        "prompt": "Who reads?",
+        "right": "The club.",
+        "answer": "The book club.",
+        "is_stopped": True,
+        "problem": None,
+    }
+    samples = [said, said | {"answer": "The the the", "is_stopped": False, "problem": "loops"}]
+    append_event(job, "smoke_test", smoke | {"samples": samples})
+    for step in (2, 4):
+        facts = {"train_loss": 2.0 / step, "valid_loss": 2.0, "valid_token_accuracy": 0.5, "size_bytes": 19_600_000}
+        Checkpoint.objects.create(job=job, step=step, created_at=now, **facts)
     running = JobFactory(project=project, dataset_version=version, state=JobState.RUNNING, n_steps=9, step=3)
     Job.objects.filter(pk=running.pk).update(started_at=now, heartbeat_at=now, remaining_s=75)
     JobPreflight.objects.create(job=job, report=PREFLIGHT, estimate=ESTIMATE, finished_at=now)

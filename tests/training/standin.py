@@ -1,6 +1,6 @@
 """A small process in the trainer's place: it keeps the contract of docs/run-directory.md and learns nothing.
 
-usage: standin.py MODE preflight|sft|dpo|evaluate RUN_DIR, where MODE is one of succeed, data, crash, wait
+usage: standin.py MODE preflight|sft|dpo|merge|evaluate RUN_DIR, where MODE is one of succeed, checkpoints, data, crash, wait
 """
 
 import json
@@ -49,12 +49,31 @@ def train(run_dir: Path, mode: str) -> int:
         )
     for step in (1, 2):
         emit(run_dir, "metrics", step=step, n_steps=4, loss=3.0 - step, remaining_s=9, tokens_per_s=80, epoch=1)
+        if mode == "checkpoints":
+            keep(run_dir, step, loss=3.0 - step)
     if mode == "wait":
         wait()
     (run_dir / "model").mkdir()
     (run_dir / "model" / "config.json").write_text("{}")
     emit(run_dir, "finished")
     finish(run_dir, n_train=1, train_loss=1.0, duration_s=0.1)
+    return 0
+
+
+def keep(run_dir: Path, step: int, *, loss: float) -> None:
+    folder = run_dir / "checkpoints" / f"checkpoint-{step}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("complete", "adapter_model.safetensors", "optimizer.pt"):
+        (folder / name).write_text("")
+    kept = sorted(int(path.name.rpartition("-")[2]) for path in folder.parent.iterdir())
+    facts = {"loss": loss, "valid_loss": loss + 0.5, "valid_token_accuracy": 0.25 * step, "size_bytes": 2_000_000}
+    emit(run_dir, "checkpoint", step=step, kept=kept, **facts)
+
+
+def merge(run_dir: Path) -> int:
+    (run_dir / "model").mkdir(exist_ok=True)
+    (run_dir / "model" / "config.json").write_text("{}")
+    finish(run_dir)
     return 0
 
 
@@ -107,6 +126,8 @@ def main() -> int:
         error = {"kind": "data", "message": "Row 3 is empty."}
         (run_dir / "result.json").write_text(json.dumps({"status": "failed", "error": error}))
         return 2
+    if command == "merge":
+        return merge(run_dir)
     (run_dir / "command").write_text(command)
     return train(run_dir, mode) if command in ("sft", "dpo") else evaluate(run_dir, mode)
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -18,6 +19,7 @@ from labeling.models import User
 from training import tasks
 from training.actions import runner
 from training.actions.catalog import ensure_bundled_base_model, refuse_unready
+from training.actions.checkpoint import forget_checkpoints, note_checkpoints
 from training.actions.composition import Composition
 from training.actions.errors import BaseModelNotReady, NotPossible, NoTrainingRows, TooFewPairs
 from training.actions.event import append_event, queue_number, tell_places
@@ -139,7 +141,7 @@ def cancel_job(*, job: Job, by: User | None = None) -> None:
         change_state(job, JobState.CANCELLED, by=by, finished_at=timezone.now())
     except StateError as error:
         raise NotPossible(_("The job has already ended.")) from error
-    runner.remove_checkpoints(job.run_dir)
+    forget_checkpoints(job=job)
 
 
 def pause_job(*, job: Job, by: User | None = None) -> None:
@@ -283,6 +285,8 @@ def _write_config(job: Job) -> None:
         "hyperparameters": _trainer_hyperparameters(job),
         **trainer_setup(job),
         "half_micro_batch": has_half_batch(job),
+        "kept_checkpoints": settings.KEPT_CHECKPOINTS,
+        "smoke_test": settings.SMOKE_TEST,
     }
     runner.write_json(job.run_dir / "config.json", config)
 
@@ -345,6 +349,7 @@ def _record(job: Job, lines: list[dict[str, Any]]) -> bool:
             )
             for number, line in enumerate(lines, first)
         )
+        note_checkpoints(job=job, lines=lines)
     for name, value in changes.items():
         setattr(job, name, value)
     return True
@@ -355,7 +360,7 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
     result = runner.read_result(job.run_dir)
     if state == JobState.CANCELLED:
         change_state(job, JobState.CANCELLED, finished_at=now)
-        runner.remove_checkpoints(job.run_dir)
+        forget_checkpoints(job=job)
     elif state != JobState.RUNNING:
         return
     elif child.exit_code == 0 and result.get("status") == "succeeded":
@@ -365,7 +370,7 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
             if job.training_file_id:
                 fields["result_file"] = write_result_file(job=job, result=result)
             change_state(job, JobState.SUCCEEDED, reason=model.name, **fields)
-        runner.remove_checkpoints(job.run_dir)
+        runner.keep_weights(job.run_dir)
     else:
         kind, message = runner.sort_error(child=child, result=result)
         if reason := reason_to_retry(job, child=child, kind=kind):
@@ -375,3 +380,4 @@ def _finish(job: Job, child: runner.Child, state: str) -> None:
                     nudge(job)
             return
         change_state(job, JobState.FAILED, result=result, error_kind=kind, error=message, finished_at=now)
+        runner.keep_weights(job.run_dir)

@@ -11,6 +11,7 @@ from training import tasks
 from training.actions import evaluation as evaluations
 from training.actions import job as jobs
 from training.actions import runner
+from training.actions.checkpoint import forget_checkpoints, recover_checkpoints
 from training.actions.file import delete_expired_files
 from training.actions.retry import count_fruitless
 from training.models import Evaluation, Job
@@ -38,6 +39,7 @@ def recover() -> None:
         if runner.is_worker_dead(evaluation.worker, evaluation.heartbeat_at):
             with contextlib.suppress(StateError):
                 _recover_evaluation(evaluation)
+    recover_checkpoints()
     delete_expired_files()
     nudge_waiting()
 
@@ -67,7 +69,7 @@ def _recover_job(job: Job) -> None:
     now = timezone.now()
     if job.cancel_requested_at:
         jobs.change_state(job, JobState.CANCELLED, finished_at=now)
-        runner.remove_checkpoints(job.run_dir)
+        forget_checkpoints(job=job)
     elif (n_fruitless := count_fruitless(job)) >= runner.MAX_ATTEMPTS:
         message = f"Its worker died {n_fruitless} times without getting any further."
         jobs.change_state(job, JobState.FAILED, error_kind=ErrorKind.CODE, error=message, finished_at=now)

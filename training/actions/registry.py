@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -24,18 +25,44 @@ def register_model(*, job: Job, result: Mapping[str, Any]) -> TunedModel:
     """Enter the model that a job has produced, and put its card into its folder. One of a legacy job gets a name of the legacy form beside its own."""
     model = TunedModel.objects.create(
         project_id=job.project_id,
-        name=f"ft:{job.base_model.slug}:{settings.ORGANISATION}:{job.suffix}:{job.key[-8:]}",
+        name=_name(job),
         alias=_legacy_name(job) if job.is_legacy else None,
         base_model=job.base_model,
         job=job,
         location=str((job.run_dir / "model").relative_to(settings.VAR_DIR)),
     )
+    job.tuned_model = model
+    job.save(update_fields=["tuned_model"])
+    _write_card(model, result)
+    return model
+
+
+def register_checkpoint(*, job: Job, step: int, folder: Path) -> TunedModel:
+    """Enter the model that was made of a checkpoint; a second entry of the same is the first one."""
+    model, _is_new = TunedModel.everything.get_or_create(
+        name=f"{_name(job)}:ckpt-step-{step}",
+        defaults={
+            "project_id": job.project_id,
+            "base_model": job.base_model,
+            "job": job,
+            "location": str(folder.relative_to(settings.VAR_DIR)),
+        },
+    )
+    _write_card(model, job.result, step=step)
+    return model
+
+
+def _name(job: Job) -> str:
+    return f"ft:{job.base_model.slug}:{settings.ORGANISATION}:{job.suffix}:{job.key[-8:]}"
+
+
+def _write_card(model: TunedModel, result: Mapping[str, Any], *, step: int | None = None) -> None:
     try:
         if model.folder.is_dir():
-            (model.folder / "README.md").write_text(write_model_card(model, result=result), encoding="utf-8")
+            card = write_model_card(model, result=result, step=step)
+            (model.folder / "README.md").write_text(card, encoding="utf-8")
     except OSError:  # a full disk must not take the model away, only its description
         logger.exception("%s: its card cannot be written", model)
-    return model
 
 
 def delete_model(*, model: TunedModel) -> None:

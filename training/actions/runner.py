@@ -29,6 +29,8 @@ MAX_ATTEMPTS = 8
 EXIT_STOPPED = 143
 PID_FILE = "child.pid"
 LOG_FILE = "output.log"
+# What ml/checkpoints.py deletes from all but the last one.
+OF_RESUME = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin")
 RESOURCES_DIR = settings.BASE_DIR / "ml" / "resources"
 # Set when this worker is asked to leave: what runs goes back to the queue instead of being waited for.
 SHUTDOWN = threading.Event()
@@ -210,6 +212,17 @@ def sort_error(*, child: Child, result: dict[str, Any]) -> tuple[str, str]:
 def remove_checkpoints(run_dir: Path) -> None:
     """Free the space of a run that will not be resumed."""
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+
+
+def keep_weights(run_dir: Path) -> None:
+    """Free what only a resume needs, which will not come: of a checkpoint the weights and its facts stay."""
+    for path in (run_dir / "checkpoints").glob("checkpoint-*"):
+        if not (path / "complete").is_file():
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        for pattern in OF_RESUME:
+            for part in path.glob(pattern):
+                shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _children_of(run_dir: Path) -> list[int]:

@@ -100,6 +100,8 @@ def _messages(job: Job, code: str, data: dict[str, Any], number: int) -> list[st
         ],
         "resumed": [f"Fine-tuning went on from step {data.get('step')}"],
         "checkpoint": [f"Progress saved at step {data.get('step')}"],
+        "best_kept": [f"The weights of step {data.get('best_step')} have the lowest validation loss and are kept"],
+        "smoke_test": [f"{data.get('n_sound')} of {data.get('n')} first answers of the model are sound"],
         "repeated": [f"{data.get('n')} row(s) of the training file repeat others; they are trained on as they are."],
         "integrations": ["Integrations are kept with the job, but this server sends nothing to them."],
         "not_served": [_not_served(data)],

@@ -26,6 +26,11 @@ urlpatterns = [
     path(f"{_JOB}events/", address(GET=run.job_events), name="api-job-events"),
     path(f"{_JOB}metrics/", address(GET=run.job_metrics), name="api-job-metrics"),
     path(f"{_JOB}checkpoints/", address(GET=run.job_checkpoints), name="api-job-checkpoints"),
+    path(
+        f"{_JOB}checkpoints/<int:step>/model/",
+        address(POST=run.job_checkpoint_model),
+        name="api-job-checkpoint-model",
+    ),
     path("p/<slug:slug>/models/", address(GET=model.model_list), name="api-models"),
     path(_MODEL, address(GET=model.model_show), name="api-model"),
     path(f"{_JOB}tensorboard/", address(GET=run.job_tensorboard), name="api-job-tensorboard"),

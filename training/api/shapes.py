@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 
 from training.actions.wire_job import MIN_EXAMPLES
-from training.models import File, Job
-from training.states import ErrorKind, JobState
+from training.models import Checkpoint, File, Job
+from training.states import CheckpointState, ErrorKind, JobState
 
 JOB_PARTS = (
     "base_model",
@@ -104,17 +104,48 @@ def fine_tune_shape(job: Job, events: Iterable[Shape] | None = None) -> Shape:
 
 
 def checkpoint_shapes(job: Job) -> list[Shape]:
-    """Return the checkpoints that can be asked: the model itself, as the last one."""
+    """Return the checkpoints that can be asked, newest first: the model itself, as the last one, and those made models since."""
+    return [*_last_checkpoint(job), *_checkpoints(job)]
+
+
+def _checkpoints(job: Job) -> list[Shape]:
+    made = (CheckpointState.MADE,)
+    rows = Checkpoint.objects.filter(job=job, state__in=made, model__deleted_at=None).select_related("model")
+    return [
+        {
+            "object": "fine_tuning.job.checkpoint",
+            "id": f"ftckpt_{job.key.rpartition('-')[2]}_{row.step}",
+            "created_at": seconds(row.created_at),
+            "fine_tuned_model_checkpoint": row.model.name,
+            "fine_tuning_job_id": job.key,
+            "step_number": row.step,
+            "metrics": _measured(
+                step=row.step,
+                train_loss=row.train_loss,
+                valid_loss=row.valid_loss,
+                valid_mean_token_accuracy=row.valid_token_accuracy,
+            ),
+        }
+        for row in rows.order_by("-step")
+        if row.model
+    ]
+
+
+def _measured(**values: float | None) -> Shape:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _last_checkpoint(job: Job) -> list[Shape]:
     name = model_name(job)
     if name is None:
         return []
     last = job.events.filter(code="metrics").order_by("-number").values_list("data", flat=True).first() or {}
-    found = {
-        "step": job.step,
-        "train_loss": last.get("loss"),
-        "train_mean_token_accuracy": last.get("token_accuracy"),
-        "full_valid_loss": job.result.get("valid_loss"),
-    }
+    found = _measured(
+        step=job.step,
+        train_loss=last.get("loss"),
+        train_mean_token_accuracy=last.get("token_accuracy"),
+        full_valid_loss=job.result.get("valid_loss"),
+    )
     return [
         {
             "object": "fine_tuning.job.checkpoint",
@@ -123,7 +154,7 @@ def checkpoint_shapes(job: Job) -> list[Shape]:
             "fine_tuned_model_checkpoint": name,
             "fine_tuning_job_id": job.key,
             "step_number": job.step,
-            "metrics": {key: value for key, value in found.items() if value is not None},
+            "metrics": found,
         }
     ]
 

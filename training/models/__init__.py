@@ -1,3 +1,4 @@
+from training.models.checkpoint import Checkpoint
 from training.models.dataset import DatasetRow, DatasetVersion
 from training.models.evaluation import Evaluation, EvaluationResult
 from training.models.export import DatasetExport
@@ -10,6 +11,7 @@ from training.models.statistics import DatasetStatistics, RowFacts
 
 __all__ = [
     "BaseModel",
+    "Checkpoint",
     "DatasetExport",
     "DatasetRow",
     "DatasetStatistics",

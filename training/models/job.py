@@ -37,6 +37,9 @@ class Job(models.Model):
     parent = models.ForeignKey(
         "training.TunedModel", models.SET_NULL, null=True, related_name="continuations", help_text="trained from here"
     )
+    tuned_model = models.OneToOneField(
+        "training.TunedModel", models.SET_NULL, null=True, related_name="+", help_text="what it has made"
+    )
     suffix = models.CharField(max_length=64, blank=True)
     method = models.CharField(max_length=10, choices=JobMethod.choices, default=JobMethod.SFT)
     tuning = models.CharField(max_length=5, choices=JobTuning.choices, default=JobTuning.AUTO)

@@ -102,6 +102,7 @@ class LiveModelManager(models.Manager.from_queryset(TunedModelQuerySet)):  # typ
 class TunedModel(models.Model):
     """A fine-tuned model in the registry, named ft:<base>:<org>:<suffix>:<id>; `alias` is its legacy name.
 
+    One that was made of a checkpoint has `:ckpt-step-<n>` behind that; `job.tuned_model` is the one that the job ended with.
     A deleted model has lost its weights; its row stays for the history. `objects` does not find it, `everything` does,
     and so do foreign keys.
     """
@@ -110,7 +111,7 @@ class TunedModel(models.Model):
     name = models.CharField(max_length=200, unique=True)
     alias = models.CharField(max_length=200, unique=True, null=True)
     base_model = models.ForeignKey(BaseModel, models.PROTECT, related_name="tuned_models")
-    job = models.OneToOneField("training.Job", models.PROTECT, related_name="tuned_model")
+    job = models.ForeignKey("training.Job", models.PROTECT, related_name="tuned_models")
     location = models.CharField(max_length=300, help_text="folder of the merged weights below var/")
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True)

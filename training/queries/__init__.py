@@ -112,8 +112,9 @@ def unfrozen_examples(project: Project) -> "QuerySet[Example]":
 
 
 def newest_model(project: Project) -> TunedModel | None:
-    """Return the model that was trained last."""
-    return TunedModel.objects.filter(project=project).select_related("job__dataset_version").order_by("-pk").first()
+    """Return the model that was trained last; one of a checkpoint is none that the next starts from by itself."""
+    ended_with = TunedModel.objects.filter(project=project, checkpoint__isnull=True)
+    return ended_with.select_related("job__dataset_version").order_by("-pk").first()
 
 
 def loss_points(job: Job) -> list[dict[str, Any]]:
@@ -126,12 +127,16 @@ def checkpoints(job: Job) -> list[dict[str, Any]]:
     """Return step, moment and figures of each checkpoint, oldest first, and whether its files are still there."""
     figures = {point["step"]: point for point in loss_points(job)}
     rows = job.events.filter(code="checkpoint").order_by("number").values_list("data__step", "at")
+    kept = {row.step: row for row in job.checkpoints.select_related("model")}
     return [
         {
             "step": step,
             "at": at,
             "values": figures.get(step, {}),
             "is_kept": (job.run_dir / "checkpoints" / f"checkpoint-{step}" / "complete").is_file(),
+            "size_bytes": kept[step].size_bytes if step in kept else None,
+            "state": kept[step].state if step in kept else None,
+            "model": kept[step].model.name if step in kept and kept[step].model else None,  # type: ignore[union-attr]
         }
         for step, at in dict(rows).items()
     ]

@@ -33,6 +33,7 @@ from training.curves import curves
 from training.forms.job import PriorityForm
 from training.models import Event, Job
 from training.queries import continuations, loss_points
+from training.queries.checkpoint import list_checkpoints
 from training.queries.lineage import ancestors_of
 from training.queries.queue import find_place
 from training.states import ErrorKind, JobState
@@ -57,9 +58,9 @@ def job_show(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     """The job's page; to htmx its live piece, which is asked for until the job rests."""
     membership = require_member(request, slug, Role.ADMIN)
     job = _find(membership, key)
-    is_last = bool(request.htmx) and job.state not in AT_WORK  # type: ignore[attr-defined]
-    status = STOP_POLLING if is_last else 200
     context = _page(job, is_whole_log=request.GET.get("events") == "all")
+    is_last = bool(request.htmx) and not context["is_at_work"]  # type: ignore[attr-defined]
+    status = STOP_POLLING if is_last else 200
     return render_page(request, "training/job_show.html", context, fragment="training/_job_live.html", status=status)
 
 
@@ -143,7 +144,7 @@ async def _events(job: Job, *, after: int) -> AsyncIterator[str]:
 
 def _find(membership: Membership, key: str) -> Job:
     jobs = Job.objects.visible_to(membership).select_related(
-        "dataset_version", "base_model", "created_by", "parent__job", "preflight"
+        "dataset_version", "base_model", "created_by", "parent__job", "preflight", "tuned_model"
     )
     return get_object_or_404(jobs, key=key)
 
@@ -162,6 +163,8 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
     points = loss_points(job)
     valid = [(point["step"], point["valid_loss"]) for point in points if point.get("valid_loss") is not None]
     started = job.events.filter(code="started").order_by("number").first()
+    smoke = job.events.filter(code="smoke_test").order_by("-number").first()
+    checkpoints = list_checkpoints(job)
     found = job.result or (started.data if started else {})
     reasons = found.get("auto") or {}
     n_events = job.events.count()
@@ -171,8 +174,8 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
         "job": job,
         "preflight": preflight,
         "waits": job.state == JobState.VALIDATING_FILES and preflight is not None and preflight.waits_for_start,
-        "model": getattr(job, "tuned_model", None),
-        "is_at_work": job.state in AT_WORK,
+        "model": job.tuned_model,
+        "is_at_work": job.state in AT_WORK or any(each.row.is_at_work for each in checkpoints),
         "is_stopping": job.state == JobState.RUNNING and job.cancel_requested_at is not None,
         "latest": points[-1] if points else {},
         "chart": line_chart([(_("Training"), [(p["step"], p["loss"]) for p in points]), (_("Validation"), valid)]),
@@ -185,6 +188,10 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
             {"name": name, "value": value, "reason": _(reasons[name]) if reasons.get(name) else ""}
             for name, value in (found.get("hyperparameters") or {}).items()
         ],
+        "checkpoints": checkpoints,
+        "checkpoints_bytes": sum(each.row.size_bytes for each in checkpoints),
+        "can_make_models": job.state in (JobState.SUCCEEDED, JobState.FAILED),
+        "smoke": smoke.data if smoke else None,
         "ancestors": [job.parent, *ancestors_of(job.parent)] if job.parent else [],
         "continuations": continuations(job),
         "preferences": _preferences(job, started.data if started else {}) if job.learns_preferences else None,
@@ -226,7 +233,9 @@ def _event_label(code: str) -> str:
         "resumed": _("Training went on"),
         "metrics": _("Step"),
         "checkpoint": _("Checkpoint saved"),
+        "best_kept": _("Best checkpoint kept"),
         "merging": _("Weights are merged"),
+        "smoke_test": _("Model tried"),
         "stopped": _("Trainer stopped"),
         "finished": _("Trainer finished"),
         "queue": _("Place in the queue"),

@@ -8,10 +8,12 @@ from rest_framework import serializers
 from common.exports import send_folder
 from labeling.api.endpoint import Call, operation
 from labeling.states import Role
+from training.actions.checkpoint import request_model
+from training.actions.errors import NotPossible
 from training.api.rest.job import Refused, job_of, jobs_of
 from training.api.rest.shapes import CheckpointShape, ComparedJobsShape, EventShape, MetricsShape, PreflightShape
 from training.curves import differences
-from training.models import Event, Job, JobPreflight
+from training.models import Checkpoint, Event, Job, JobPreflight
 from training.queries import checkpoints, loss_points
 
 MAX_JOBS = 3
@@ -66,6 +68,18 @@ def job_tensorboard(call: Call, key: str) -> HttpResponseBase:
     if not job.tensorboard_dir.is_dir():
         raise Refused("The job has not written any figures for TensorBoard on this machine.")
     return send_folder(job.tensorboard_dir, name=f"{job.key}-tensorboard")
+
+
+@operation(Role.ADMIN, answer=CheckpointShape, status=202)
+def job_checkpoint_model(call: Call, key: str, step: int) -> dict[str, Any]:
+    """Have a checkpoint made a model of its own; `model` names it once it is one. 409 while the job has not ended."""
+    job = job_of(call, key)
+    checkpoint = call.find(Checkpoint.objects.filter(job=job).select_related("job"), step=step)
+    try:
+        request_model(checkpoint=checkpoint, by=call.user)
+    except NotPossible as error:
+        raise Refused(str(error)) from error
+    return next(each for each in checkpoints(job) if each["step"] == step)
 
 
 @operation(Role.ADMIN, query=JobsCompared, answer=ComparedJobsShape)

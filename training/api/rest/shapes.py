@@ -8,7 +8,7 @@ from rest_framework import serializers
 from training.models import Event, Job, JobPreflight, TunedModel
 from training.preflight_words import problem_sentence
 from training.queries.queue import find_place
-from training.states import ErrorKind, JobMethod, JobState, JobTuning
+from training.states import CheckpointState, ErrorKind, JobMethod, JobState, JobTuning
 
 
 class JobErrorShape(serializers.Serializer):
@@ -80,6 +80,9 @@ class MetricsShape(serializers.Serializer):
 class CheckpointShape(MetricsShape):
     at = serializers.DateTimeField()
     is_kept = serializers.BooleanField(help_text="whether its files are still in the run directory")
+    size_bytes = serializers.IntegerField(allow_null=True, help_text="of its weights, while they are kept")
+    state = serializers.ChoiceField(CheckpointState.choices, allow_null=True, help_text="null: it is gone")
+    model = serializers.CharField(allow_null=True, help_text="name of the model that was made of it")
 
 
 class PreflightShape(serializers.ModelSerializer):
