@@ -281,6 +281,8 @@ def preflight(run: RunDirectory, *, measures_speed: bool) -> Row:
     for index, n in enumerate(lost):
         if n:
             long.add(index + 1, n_tokens=train.spans[index], n_lost=n)
+    if values.get("recipe") == "many_rows":  # it leaves out rows of which nothing is learnt
+        report["n_train"] = sum(1 for i in usable if train.n_learnt[i])
     report |= {
         "hyperparameters": values,
         "auto": reasons,

@@ -111,3 +111,15 @@ def test_strangers_and_other_roles_do_not_see_it(sign_in, preflight, rita, charl
 
 def test_a_job_that_was_never_looked_at_has_no_such_page(sign_in, project, alice) -> None:
     assert sign_in(alice).get(url("preflight", JobFactory(project=project))).status_code == 404
+
+
+def test_a_job_that_waits_for_its_start_says_so_and_counts_as_the_preflight_does(project, sign_in, alice) -> None:
+    job = JobFactory(project=project, dataset_version__n_train=8)
+    preflight = JobPreflight.objects.create(job=job, waits_for_start=True, report={"n_train": 6})
+    url = reverse("training-job-show", args=["kitchen", job.key])
+    assert "Checking files" in sign_in(alice).get(url).content.decode()
+    JobPreflight.objects.filter(pk=preflight.pk).update(finished_at=timezone.now())
+    page = sign_in(alice).get(url).content.decode()
+    assert "Waits for its start" in page
+    assert "Checking files" not in page
+    assert "8 rows, 6 of them trained on" in page

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from labeling.models import Membership, Project, User
 from training.models.dataset import DatasetVersion
@@ -91,6 +92,19 @@ class Job(models.Model):
     @property
     def has_ended(self) -> bool:
         return self.state in JOB_ENDED
+
+    @property
+    def waits_for_start(self) -> bool:
+        """Whether its rows were looked at and a person has to start it."""
+        if self.state != JobState.VALIDATING_FILES:
+            return False
+        preflight = getattr(self, "preflight", None)
+        return preflight is not None and preflight.waits_for_start and preflight.is_ready
+
+    @property
+    def standing_name(self) -> str:
+        """Its state as a person sees it."""
+        return str(_("Waits for its start")) if self.waits_for_start else str(self.get_state_display())
 
     @property
     def learns_preferences(self) -> bool:

@@ -95,7 +95,7 @@ def dataset_show(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         "limit": COUNT_LIMIT,
         "page": page_of(found, after=_position(request, "after"), before=_position(request, "before")),
         "sources": SimpleLazyObject(lambda: sources(version)),
-        "jobs": version.jobs.order_by("-pk")[:5],
+        "jobs": version.jobs.select_related("preflight").order_by("-pk")[:5],
     }
     return render_page(request, "training/dataset_show.html", context, fragment="training/_dataset_rows.html")
 

@@ -48,7 +48,9 @@ KEEP_ALIVE_S = 15.0
 @login_required
 def job_list(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
-    jobs = Job.objects.visible_to(membership).select_related("dataset_version", "base_model", "tuned_model")
+    jobs = Job.objects.visible_to(membership).select_related(
+        "dataset_version", "base_model", "tuned_model", "preflight"
+    )
     return render_page(request, "training/job_list.html", {"page": paginate(request, jobs)})
 
 
@@ -168,12 +170,15 @@ def _page(job: Job, *, is_whole_log: bool) -> dict[str, Any]:
     found = job.result or (started.data if started else {})
     reasons = found.get("auto") or {}
     n_events = job.events.count()
-    n_shown = n_events if is_whole_log else min(n_events, N_EVENTS_SHOWN)
     preflight = getattr(job, "preflight", None)
+    report = preflight.report if preflight else {}
+    n_trained = next((n for n in (found.get("n_train"), report.get("n_train")) if n is not None), None)
+    n_shown = n_events if is_whole_log else min(n_events, N_EVENTS_SHOWN)
     return {
         "job": job,
         "preflight": preflight,
         "waits": job.state == JobState.VALIDATING_FILES and preflight is not None and preflight.waits_for_start,
+        "n_trained": n_trained,
         "model": job.tuned_model,
         "is_at_work": job.state in AT_WORK or any(each.row.is_at_work for each in checkpoints),
         "is_stopping": job.state == JobState.RUNNING and job.cancel_requested_at is not None,

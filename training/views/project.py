@@ -15,8 +15,13 @@ from training.states import JOB_ENDED, JobState
 def project_summary(request: HttpRequest, slug: str) -> HttpResponse:
     """A piece of the admin's home: what is new since the last dataset version, the last job, the button Train."""
     membership = require_member(request, slug, Role.ADMIN)
-    job = Job.objects.visible_to(membership).select_related("dataset_version", "tuned_model").order_by("-pk").first()
-    is_at_work = job is not None and job.state not in (*JOB_ENDED, JobState.PAUSED)
+    job = (
+        Job.objects.visible_to(membership)
+        .select_related("dataset_version", "tuned_model", "preflight")
+        .order_by("-pk")
+        .first()
+    )
+    is_at_work = job is not None and job.state not in (*JOB_ENDED, JobState.PAUSED) and not job.waits_for_start
     context = {
         "job": job,
         "is_at_work": is_at_work,
