@@ -214,7 +214,7 @@ def _numbers(cycle: Cycle, ended_at: datetime) -> dict[str, Any]:
     train_s = round((finished - began).total_seconds(), 1) if began and finished else None
     return {
         "dataset_version": cycle.dataset_version.number if cycle.dataset_version else None,
-        "model": job.tuned_model.name if job and job.state == JobState.SUCCEEDED else None,
+        "model": job.tuned_model.name if job and job.tuned_model and job.state == JobState.SUCCEEDED else None,
         "n_examples": cycle.dataset_version.n_examples if cycle.dataset_version else 0,
         "train_s": train_s,
         "total_s": round((ended_at - cycle.started_at).total_seconds(), 1),
