@@ -33,6 +33,7 @@ class Worker:
         self.environment = {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG")},
             "EMEND_VAR_DIR": str(django_settings.VAR_DIR), "EMEND_SECRET_KEY": "test", "EMEND_ML_THREADS": "1",
+            "EMEND_SMOKE_TEST": "0",
             "DATABASE_URL": os.environ.get("DATABASE_URL", "").rpartition("/")[0] + f"/{name}"
             if connection.vendor == "postgresql" else f"sqlite:///{name}",
         }  # fmt: skip

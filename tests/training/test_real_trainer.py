@@ -44,6 +44,7 @@ execute_job(job=Job.objects.get(key=sys.argv[2]))
 @pytest.fixture(autouse=True)
 def one_thread(settings) -> None:
     settings.ML_THREADS = 1
+    settings.SMOKE_TEST = False  # a tiny model of random weights has nothing to say
 
 
 @pytest.fixture
@@ -102,7 +103,8 @@ def test_a_killed_worker_leaves_no_trainer_and_the_next_one_resumes(project, tin
         dataset_version=freeze_dataset(project=project), base_model=tiny_model, hyperparameters={"n_epochs": 15}
     )
     name = str(connection.settings_dict["NAME"])
-    environment = {"EMEND_VAR_DIR": str(django_settings.VAR_DIR), "EMEND_ML_THREADS": "1", "EMEND_SECRET_KEY": "test"}
+    environment = {"EMEND_VAR_DIR": str(django_settings.VAR_DIR), "EMEND_ML_THREADS": "1", "EMEND_SMOKE_TEST": "0"}
+    environment["EMEND_SECRET_KEY"] = "test"
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER, name, job.key],
         cwd=django_settings.BASE_DIR,
