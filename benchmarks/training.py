@@ -114,7 +114,14 @@ def run_emend(folder: Path, base: Path, train: list[list[Message]]) -> tuple[flo
         "lora_rank": LORA_RANK,
         "learning_rate": LEARNING_RATE,
     }
-    config = {"method": "sft", "recipe": "many_rows", "base": str(base), "seed": 0, "threads": N_THREADS}
+    config = {
+        "method": "sft",
+        "recipe": "many_rows",
+        "base": str(base),
+        "seed": 0,
+        "threads": N_THREADS,
+        "smoke_test": False,
+    }
     (folder / "config.json").write_text(json.dumps(config | {"hyperparameters": hyperparameters}))
     rows: list[dict[str, Any]] = [
         {"id": str(i), "kind": "demonstration", "messages": row} for i, row in enumerate(train)

@@ -105,3 +105,28 @@ def test_changing_the_settings_replaces_the_job_that_was_not_started(sign_in, pr
     unstarted.refresh_from_db()
     assert unstarted.state == JobState.CANCELLED
     assert Job.objects.exclude(pk=unstarted.pk).get().preflight.waits_for_start
+
+
+def test_a_preset_keeps_tuning_and_recipe_and_they_are_compared(sign_in, project, base_model, alice) -> None:
+    client = sign_in(alice)
+    given = {
+        "preset-name": "Whole",
+        "tuning": "full",
+        "recipe": "many_rows",
+        "processes": "2",
+        "base_model": base_model.pk,
+    }
+    client.post(url("preset-save"), given)
+    preset = Preset.objects.get()
+    assert (preset.tuning, preset.setup) == ("full", {"recipe": "many_rows", "processes": 2, "fsdp": False})
+    form = client.get(url("job-create"), {"preset": preset.pk}).context["form"]
+    assert [form[name].value() for name in ("tuning", "recipe", "processes")] == ["full", "many_rows", 2]
+    job = JobFactory(project=project, result={"tuning": "lora", "recipe": "corrections"})
+    page = client.get(url("preset-list"), {"a": f"preset-{preset.pk}", "b": f"job-{job.key}"})
+    rows = {str(row["label"]): row for row in page.context["rows"]}
+    assert rows["Recipe"]["a"]["asked"] == "many_rows"
+    assert rows["Recipe"]["b"] == {"asked": "auto", "used": "corrections"}
+    assert rows["Weights that are trained"]["differs"]
+    assert not rows["Method"]["differs"]
+    wrong = client.post(url("preset-save"), given | {"preset-name": "Odd", "recipe": "corrections"})
+    assert wrong.status_code == 422

@@ -10,8 +10,9 @@ from common.states import record
 from labeling.models import Project, User
 from training.actions.errors import NameTaken
 from training.actions.hyperparameters import check_hyperparameters
+from training.actions.setup import check_setup
 from training.models import Preset
-from training.states import JobMethod
+from training.states import JobMethod, JobTuning
 
 
 def save_preset(
@@ -20,14 +21,23 @@ def save_preset(
     name: str,
     hyperparameters: Mapping[str, Any],
     method: str = JobMethod.SFT,
+    tuning: str = JobTuning.AUTO,
+    setup: Mapping[str, Any] | None = None,
     by: User | None = None,
 ) -> Preset:
     """Keep settings under a new name. Raises NameTaken or BadHyperparameter."""
     checked = check_hyperparameters(hyperparameters, method=method)
+    run = check_setup(setup or {}, tuning=tuning)
     try:
         with transaction.atomic():
             preset = Preset.objects.create(
-                project=project, name=name.strip(), method=method, hyperparameters=checked, created_by=by
+                project=project,
+                name=name.strip(),
+                method=method,
+                tuning=tuning,
+                setup=run,
+                hyperparameters=checked,
+                created_by=by,
             )
             record(preset, what="preset", after=preset.name, by=by)
     except IntegrityError as error:

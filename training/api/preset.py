@@ -10,20 +10,23 @@ from labeling.states import Role
 from training.actions.errors import BadHyperparameter, NameTaken
 from training.actions.preset import delete_preset, rename_preset, save_preset
 from training.models import Preset
-from training.states import JobMethod
+from training.states import JobMethod, JobTuning
 
 
 class PresetShape(serializers.ModelSerializer):
     hyperparameters = serializers.DictField(help_text='each "auto" or a number')
+    setup = serializers.DictField(help_text="recipe, processes, fsdp, where asked for")
 
     class Meta:
         model = Preset
-        fields = ["id", "name", "method", "hyperparameters", "created_at"]
+        fields = ["id", "name", "method", "tuning", "setup", "hyperparameters", "created_at"]
 
 
 class PresetAsked(serializers.Serializer):
     name = serializers.CharField(max_length=60)
     method = serializers.ChoiceField(required=False, default=JobMethod.SFT, choices=JobMethod.choices)
+    tuning = serializers.ChoiceField(required=False, default=JobTuning.AUTO, choices=JobTuning.choices)
+    setup = serializers.DictField(required=False, default=dict, help_text="recipe, processes, fsdp")
     hyperparameters = serializers.DictField(required=False, default=dict, help_text='each "auto" or a number')
 
 

@@ -109,6 +109,9 @@ class JobForm(forms.Form):
         """How the job is run, as `create_job` takes it."""
         return {name: self.cleaned_data[name] for name in SETUP if self.cleaned_data[name]}
 
+    def setup_names(self) -> tuple[str, ...]:
+        return SETUP
+
     def setup_fields(self) -> list[forms.BoundField]:
         return [self[name] for name in SETUP]
 

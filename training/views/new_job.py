@@ -78,7 +78,11 @@ def _initial(request: HttpRequest, project: Project) -> dict[str, Any]:
         }
     pk = request.GET.get("preset", "")
     preset = Preset.objects.filter(project=project, pk=pk).first() if pk.isdecimal() else None
-    return initial | {"method": preset.method, **preset.hyperparameters} if preset else initial
+    return (
+        initial | {"method": preset.method, "tuning": preset.tuning, **preset.hyperparameters, **preset.setup}
+        if preset
+        else initial
+    )
 
 
 def _create(form: JobForm, membership: Membership) -> Job | None:

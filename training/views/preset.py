@@ -19,7 +19,7 @@ from training.actions.preset import delete_preset, rename_preset, save_preset
 from training.forms.job import JobForm, PresetNameForm
 from training.models import Job, Preset
 from training.queries.preset import choices, compare_settings, find_settings
-from training.states import JobMethod
+from training.states import JobMethod, JobTuning
 from training.views.new_job import form_page
 
 
@@ -39,13 +39,15 @@ def preset_save(request: HttpRequest, slug: str) -> HttpResponse:
     form = JobForm(request.POST, project=membership.project)
     name = PresetNameForm(request.POST, prefix="preset")
     form.is_valid()
-    wrong = [field for field in form.hyperparameter_names() if field in form.errors]
+    wrong = [field for field in (*form.hyperparameter_names(), *form.setup_names()) if field in form.errors]
     if name.is_valid() and not wrong:
         try:
             preset = save_preset(
                 project=membership.project,
                 name=name.cleaned_data["name"],
                 method=form.cleaned_data.get("method") or JobMethod.SFT,
+                tuning=form.cleaned_data.get("tuning") or JobTuning.AUTO,
+                setup=form.setup(),
                 hyperparameters=form.hyperparameters(),
                 by=membership.user,
             )
