@@ -3,7 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from deployment.models import Completion, Cycle, Deployment, DeploymentChange
+from deployment.models import Batch, Completion, Cycle, Deployment, DeploymentChange
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -35,6 +35,12 @@ class CompletionAdmin(ReadOnlyAdmin):
     list_display = ("key", "project", "model_name", "state", "rating", "created_at")
     list_filter = ("state", "rating")
     search_fields = ("key", "response")
+
+
+@admin.register(Batch)
+class BatchAdmin(ReadOnlyAdmin):
+    list_display = ("key", "project", "endpoint", "state", "n_total", "n_completed", "n_failed", "created_at")
+    list_filter = ("state",)
 
 
 @admin.register(Cycle)

@@ -41,6 +41,32 @@ class CompletionState(TextChoices):
     FAILED = "failed", _("Failed")
 
 
+class BatchState(TextChoices):
+    """The life of a batch: validating ──► in_progress ──► finalizing ──► completed
+
+    validating ──► failed (a line that is no request);  validating | in_progress ──► cancelling ──► cancelled;
+    in_progress ──► expired. What was answered until then is kept.
+    """
+
+    VALIDATING = "validating", _("Checking the requests")
+    IN_PROGRESS = "in_progress", _("Answering")
+    FINALIZING = "finalizing", _("Writing the files")
+    COMPLETED = "completed", _("Completed")
+    FAILED = "failed", _("Failed")
+    EXPIRED = "expired", _("Expired")
+    CANCELLING = "cancelling", _("Being cancelled")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+BATCH_MOVES: dict[str, set[str]] = {
+    BatchState.VALIDATING: {BatchState.IN_PROGRESS, BatchState.FAILED, BatchState.CANCELLING},
+    BatchState.IN_PROGRESS: {BatchState.FINALIZING, BatchState.CANCELLING, BatchState.EXPIRED},
+    BatchState.FINALIZING: {BatchState.COMPLETED},
+    BatchState.CANCELLING: {BatchState.CANCELLED},
+}
+BATCH_AT_WORK = (BatchState.VALIDATING, BatchState.IN_PROGRESS, BatchState.FINALIZING, BatchState.CANCELLING)
+
+
 class StopCode(TextChoices):
     """Why a cycle stopped; kept in its summary as `stop_code`."""
 

@@ -17,6 +17,14 @@ def load_model(name: str, path: str) -> None:
     warm_up(name=name, path=path)
 
 
+@shared_task
+def run_batches() -> None:
+    """Answer the batches that wait, one after the other; does nothing while another worker does."""
+    from deployment.actions.batch_run import run_batches as run
+
+    run()
+
+
 @shared_task(time_limit=60)
 def sweep() -> None:
     """Advance cycles, end answers that a crash cut off, see that the live models are loaded."""

@@ -156,6 +156,7 @@ class CountState(TextChoices):
 class FilePurpose(TextChoices):
     FINE_TUNE = "fine-tune", _("Rows to train on")
     BATCH = "batch", _("Batch of requests")
+    BATCH_OUTPUT = "batch_output", _("Answers to a batch")
     EVALS = "evals", _("Rows to evaluate on")
     RESULTS = "fine-tune-results", _("Measurements of a job")
 

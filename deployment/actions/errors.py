@@ -22,6 +22,7 @@ class DeploymentError(Exception):
     │   ├── OverrideNeedsReason  the gate did not pass and nobody said why to deploy all the same
     │   ├── ReleaseConflict      somebody else changed the deployment first
     │   └── NothingToRollBack    there is no earlier model
+    ├── BatchEnded               the batch is over, it cannot be cancelled
     └── CycleError
         ├── CycleAtWork          a cycle is at work in the project; field `cycle`
         └── CycleEnded           the cycle is over, it cannot be stopped
@@ -81,6 +82,10 @@ class ReleaseConflict(ReleaseError):
 
 
 class NothingToRollBack(ReleaseError):
+    pass
+
+
+class BatchEnded(DeploymentError):
     pass
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from deployment import engine, tasks
+from deployment.actions.batch import next_batch
 from deployment.actions.cycle import advance_cycle
 from deployment.actions.errors import EngineError
 from deployment.health import SWEEP_FILE
@@ -25,6 +26,8 @@ def sweep() -> None:
     """Nudge the cycles, end abandoned answers, load live models. Each part works without the others."""
     for cycle in cycles_at_work():
         tasks.advance.apply_async((cycle.pk,), expires=10)
+    if next_batch() is not None:
+        tasks.run_batches.apply_async(expires=10)
     end_abandoned()
     keep_loaded()
     (settings.VAR_DIR / SWEEP_FILE).touch()

@@ -13,10 +13,29 @@ MAX_CHOICES = 32
 MAX_TOKENS = 2**20
 MAX_STOPS = 16
 MAX_TEXT = 2_000_000
+MAX_TOP_K = 1_000_000
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 # Values that ask for nothing.
 IDLE: tuple[Any, ...] = (None, False, [], {}, "", "none")
-NOT_SERVED = ("tools", "functions", "audio", "web_search_options", "suffix")
+NOT_SERVED = ("tools", "functions", "audio", "suffix")
+# Of OpenAI or of other servers that speak its format; each would change the text, whatever its value.
+FOREIGN = (
+    "web_search_options",
+    "min_p",
+    "typical_p",
+    "repetition_penalty",
+    "length_penalty",
+    "min_tokens",
+    "stop_token_ids",
+    "bad_words",
+    "ignore_eos",
+    "use_beam_search",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "structured_outputs",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +61,7 @@ def parse_chat(params: Params) -> Asked:
         n_top = params.whole("top_logprobs", 0, least=0, most=20)
     elif params.raw("top_logprobs") not in (None, 0):
         raise params.refuse("top_logprobs", "needs logprobs to be true")
-    _need_text_format(params)
+    _refuse_hidden_answers(params)
     max_tokens = params.whole("max_tokens", None, least=1, most=MAX_TOKENS)
     max_tokens = params.whole("max_completion_tokens", max_tokens, least=1, most=MAX_TOKENS)
     return _parse(params, [_messages(params)], max_tokens=max_tokens, n_top=n_top, is_stored=params.flag("store"))
@@ -52,9 +71,7 @@ def parse_completion(params: Params, *, target: str = "") -> Asked:
     """Read the body of /v1/completions; `target` is the model where the address names it. Raises WireError."""
     max_tokens = params.whole("max_tokens", 16, least=1, most=MAX_TOKENS)
     n_top = None if params.raw("logprobs") is False else params.whole("logprobs", None, least=0, most=5)
-    best_of = params.whole("best_of", None, least=1, most=MAX_CHOICES)
-    if best_of is not None and best_of > (params.whole("n", 1, least=1, most=MAX_CHOICES) or 1):
-        raise params.refuse("best_of", "choosing among hidden answers is not served")
+    _refuse_hidden_answers(params)
     return _parse(
         params,
         _prompts(params),
@@ -75,6 +92,7 @@ def _parse(
     parameters: dict[str, Any] = {"temperature": params.number("temperature", 1.0, least=0, most=2)}
     wanted = {
         "top_p": params.number("top_p", None, least=0, most=1),
+        "top_k": params.whole("top_k", 0, least=0, most=MAX_TOP_K) or None,
         "max_tokens": max_tokens,
         "stop": _stops(params) or None,
         "seed": params.whole("seed", None, least=-(2**63), most=2**63 - 1 - MAX_CHOICES),
@@ -102,6 +120,9 @@ def _refuse_what_is_not_served(params: Params) -> None:
     for name in NOT_SERVED:
         if params.raw(name) not in IDLE:
             raise params.refuse(name, "not served here", code="unsupported_parameter")
+    for name in FOREIGN:
+        if name in params:
+            raise params.refuse(name, "not served here", code="unsupported_parameter")
     for name in ("tool_choice", "function_call"):
         if params.raw(name) not in (*IDLE, "auto"):
             raise params.refuse(name, "not served here", code="unsupported_parameter")
@@ -109,6 +130,13 @@ def _refuse_what_is_not_served(params: Params) -> None:
         raise params.refuse("modalities", 'only ["text"] is served', code="unsupported_parameter")
     if params.inner("logit_bias").names():
         raise params.refuse("logit_bias", "not served here", code="unsupported_parameter")
+    _need_text_format(params)
+
+
+def _refuse_hidden_answers(params: Params) -> None:
+    best_of = params.whole("best_of", None, least=1, most=MAX_CHOICES)
+    if best_of is not None and best_of > (params.whole("n", 1, least=1, most=MAX_CHOICES) or 1):
+        raise params.refuse("best_of", "choosing among hidden answers is not served")
 
 
 def _need_text_format(params: Params) -> None:

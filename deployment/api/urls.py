@@ -3,7 +3,7 @@
 from django.urls import path
 
 from common.wire import endpoint
-from deployment.api import chat, completion, document, feedback, model, stored
+from deployment.api import batch, chat, completion, document, feedback, model, stored
 
 urlpatterns = [
     path("openapi.json", endpoint(GET=document.show)),
@@ -16,6 +16,9 @@ urlpatterns = [
     path("chat/completions/<str:name>", endpoint(GET=stored.show, POST=stored.update, DELETE=stored.delete)),
     path("chat/completions/<str:name>/messages", endpoint(GET=stored.messages)),
     path("completions", endpoint(POST=completion.create)),
+    path("batches", endpoint(GET=batch.index, POST=batch.create)),
+    path("batches/<str:name>", endpoint(GET=batch.show)),
+    path("batches/<str:name>/cancel", endpoint(POST=batch.cancel)),
     path("feedback", endpoint(POST=feedback.create)),
     path("feedback/<str:completion_id>", endpoint(GET=feedback.show)),
 ]

@@ -1,5 +1,6 @@
+from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
 from deployment.models.release import Deployment, DeploymentChange
 from deployment.models.traffic import Completion, Conversation
 
-__all__ = ["Completion", "Conversation", "Cycle", "Deployment", "DeploymentChange"]
+__all__ = ["Batch", "Completion", "Conversation", "Cycle", "Deployment", "DeploymentChange"]

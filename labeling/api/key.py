@@ -24,7 +24,12 @@ def require_key(request: HttpRequest, *scopes: Scope) -> ApiKey:
 
     Put it first in every view. The key's `project` and `user` (None for a key of nobody) are fetched. Raises WireError:
     401 without a usable key, 403 without the scope, 429 over the limit.
+
+    A request that a batch sends has no header but the key itself (`sent_by`), which was counted when the batch was made.
     """
+    if (key := getattr(request, "sent_by", None)) is not None:
+        request.api_key = key  # type: ignore[attr-defined]
+        return key
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     text = text.strip()
     if kind.lower() != "bearer" or not text:

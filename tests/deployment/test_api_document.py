@@ -131,8 +131,12 @@ def names(api: Client, project) -> dict[str, str]:
         finish_reason="stop",
         is_stored=True,
     )
+    lines = upload(api, b'{"custom_id": "r1"}\n', purpose="batch").json()["id"]
+    wanted = {"input_file_id": lines, "endpoint": "/v1/completions", "completion_window": "24h"}
+    batch = api.post("/v1/batches", json.dumps(wanted), content_type="application/json")
     return {
         "file_id": file,
+        "batch_id": batch.json()["id"],
         "job_id": made["fine_tuning/jobs"],
         "fine_tune_id": made["fine-tunes"],
         "model": "curie",

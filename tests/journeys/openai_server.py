@@ -18,6 +18,7 @@ django.setup(set_prefix=False)
 import uvicorn  # noqa: E402 - the settings come first
 from django.conf import settings  # noqa: E402
 
+from deployment.actions.batch_run import run_batches  # noqa: E402
 from labeling.actions.api_key import create_key  # noqa: E402
 from labeling.models import Project  # noqa: E402
 from training.actions.job import execute_next_job  # noqa: E402
@@ -55,6 +56,7 @@ def main(port: int) -> None:
     sys.stdout.flush()
     keep_doing(look_at_jobs)
     keep_doing(execute_next_job)
+    keep_doing(run_batches)
     uvicorn.run("config.asgi:application", port=port, log_level="error")
 
 

@@ -304,7 +304,9 @@ def test_a_program_with_the_present_sdk(server: Server, engine: StubEngine) -> N
         "unknown model": [404, None, "model_not_found"],
         "not served": [400, "tools", "unsupported_parameter"],
         "cancelled too late": [400, None, "invalid_state"],
-        "no batches": [404, None, "unknown_url"],
+        "batch": ["completed", True],
+        "batches": [True],
+        "no moderations": [404, None, "unknown_url"],
         "deleted": True,
     }
 

@@ -145,6 +145,8 @@ def test_preferences_are_trained_with_dpo(api: Client, create) -> None:
             "method.supervised.hyperparameters.beta",
         ),
         ({"method": {"type": "telepathy"}}, "method.type"),
+        ({"method": {"dpo": {}}}, "method.type"),
+        ({"method": {"type": "supervised", "dpo": {"hyperparameters": {"beta": 0.1}}}}, "method.dpo"),
         ({"method": {"type": "dpo"}}, "training_file"),
         ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata"),
         ({"integrations": [{"type": "other"}]}, "integrations[0]"),

@@ -24,11 +24,11 @@ EXPECTED = (
 def inspect_file(path: Path, *, purpose: str) -> tuple[str, int]:
     """Read every line and return the format (empty for files that are not trained on) and the number of rows.
 
-    Raises BadLine at the first line that cannot be used, EmptyFile where there is none. What a job measured is taken
-    as it is.
+    Raises BadLine at the first line that cannot be used, EmptyFile where there is none. What we have
+    written ourselves is taken as it is.
     """
     file_format, n_rows = "", 0
-    if purpose == FilePurpose.RESULTS:
+    if purpose in (FilePurpose.RESULTS, FilePurpose.BATCH_OUTPUT):
         return file_format, n_rows
     for number, value in read_values(path):
         if purpose == FilePurpose.FINE_TUNE:

@@ -30,9 +30,11 @@ def read_job(params: Params, project: Project) -> JobRequest:
     model = params.text("model", most=200)
     base_model, parent = find_model(project, model)
     method = params.inner("method")
-    kind = method.text("type", "supervised") if "method" in params else "supervised"
+    kind = method.text("type") if "method" in params else "supervised"
     if kind not in METHODS:
         raise method.refuse("type", f"{kind[:40]!r} is not served, only {' and '.join(METHODS)}")
+    if others := [name for name in method.names() if name not in ("type", kind) and name in method]:
+        raise method.refuse(others[0], f"does not belong to the type {kind}")
     names = (*HYPERPARAMETERS, *DPO_HYPERPARAMETERS) if kind == "dpo" else HYPERPARAMETERS
     places = [params.inner("hyperparameters"), method.inner(kind).inner("hyperparameters")]  # the second one wins
     hyperparameters = {name: place.raw(name) for place in places for name in known_names(place, names)}
@@ -106,13 +108,14 @@ def read_fine_tune(params: Params, project: Project) -> JobRequest:
 
 def create(request: JobRequest, key: ApiKey) -> Job:
     """Create the job; what is refused becomes a WireError."""
+    place = "" if request.is_legacy else "hyperparameters."
     for name, value in request.hyperparameters.items():
         if value is not None and value != "auto" and not _is_number(value):
-            raise WireError(f"Invalid '{name}': expected \"auto\" or a number.", param=f"hyperparameters.{name}")
+            raise WireError(f"Invalid '{name}': expected \"auto\" or a number.", param=f"{place}{name}")
     try:
         return create_wire_job(request=request, by=key.user)
     except BadHyperparameter as error:
-        raise WireError(f"Invalid '{error.field}': {error}", param=f"hyperparameters.{error.field}") from error
+        raise WireError(f"Invalid '{error.field}': {error}", param=f"{place}{error.field}") from error
     except TooLittleMemory as error:
         raise WireError(str(error), param="model") from error
     except BaseModelNotReady as error:

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 
-from deployment.api.document import answering, training
+from deployment.api.document import answering, batches, training
 from deployment.api.document.parts import REASONS, TEXT, maybe, ref, shape
 
 
@@ -18,12 +18,13 @@ def document() -> dict[str, Any]:
             "description": "Files, fine-tuning, answers and feedback, for OpenAI's clients. See docs/api.md.",
         },
         "servers": [{"url": settings.PUBLIC_URL}],
-        "paths": {**training.PATHS, **answering.PATHS},
+        "paths": {**training.PATHS, **answering.PATHS, **batches.PATHS},
         "components": {
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
             "schemas": {
                 **training.SCHEMAS,
                 **answering.SCHEMAS,
+                **batches.SCHEMAS,
                 "Error": shape(
                     {"error": shape({"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": maybe(TEXT)})}
                 ),

@@ -37,6 +37,7 @@ COMMON: dict[str, Any] = {
     "max_tokens": TOKENS,
     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2, "default": 1},
     "top_p": maybe({"type": "number", "minimum": 0, "maximum": 1}),
+    "top_k": maybe({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 32, "default": 1},
     "stop": STOP,
     "seed": maybe({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 33}),

@@ -67,6 +67,20 @@ with client.chat.completions.create(model="curie", messages=messages, stream=Tru
 seen["after the cut"] = client.completions.create(model=model, prompt="Hi", max_tokens=3).choices[0].finish_reason
 
 
+body = {"model": model, "messages": messages}
+line = {"custom_id": "r1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+requests = client.files.create(file=("requests.jsonl", json.dumps(line).encode()), purpose="batch")
+batch = client.batches.create(
+    input_file_id=requests.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"c": "d"}
+)
+while batch.status not in ("completed", "failed") and time.monotonic() < deadline + 20:
+    time.sleep(0.2)
+    batch = client.batches.retrieve(batch.id)
+answer = json.loads(client.files.content(batch.output_file_id).text)["response"]["body"]["choices"][0]["message"]
+seen["batch"] = [batch.status, answer["content"] == whole.choices[0].message.content]
+seen["batches"] = [each.id == batch.id for each in client.batches.list()]
+
+
 async def ask() -> str:
     async with AsyncOpenAI(base_url=address, api_key=key) as other:
         parts = await other.chat.completions.create(model=model, messages=messages, stream=True)
@@ -78,7 +92,7 @@ for name, call in {
     "unknown model": lambda: client.chat.completions.create(model="nope", messages=messages, stream=True),
     "not served": lambda: client.chat.completions.create(model=model, messages=messages, tools=[{"type": "function"}]),
     "cancelled too late": lambda: client.fine_tuning.jobs.cancel(job.id),
-    "no batches": lambda: client.batches.list(),
+    "no moderations": lambda: client.moderations.create(input="Hi"),
 }.items():
     try:
         call()
