@@ -96,6 +96,7 @@ def test_hyperparameters_reach_the_trainer(create) -> None:
     assert config["hyperparameters"] == {
         "n_epochs": 3,
         "demonstration_epochs": 3,
+        "patience": 0,
         "batch_size": 2,
         "learning_rate_multiplier": 0.5,
     }

@@ -296,6 +296,8 @@ def _trainer_hyperparameters(job: Job) -> dict[str, Any]:
     found = {name: value for name, value in job.hyperparameters.items() if value != AUTO}
     if "n_epochs" in found and not job.learns_preferences:
         found.setdefault("demonstration_epochs", found["n_epochs"])
+        if job.training_file_id:
+            found.setdefault("patience", 0)  # who names the epochs over the API gets all of them
     return found
 
 

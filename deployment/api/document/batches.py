@@ -22,7 +22,15 @@ from deployment.states import BatchState
 from labeling.states import Scope
 
 INFERENCE = (Scope.INFERENCE,)
-MOMENTS = ("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at")
+MOMENTS = (
+    "in_progress_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
 
 SCHEMAS: dict[str, Schema] = {
     "BatchRequest": shape(
