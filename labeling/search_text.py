@@ -14,6 +14,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Lookup
 
+from labeling.search_index import has_word_table
+
 # Chinese and Japanese, Thai and Lao, Burmese, Khmer
 _UNSPACED = (
     r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
@@ -93,7 +95,10 @@ class SearchTextField(models.TextField):  # type: ignore[type-arg]
 
 @SearchTextField.register_lookup
 class HasWord(Lookup):  # type: ignore[type-arg]
-    """`search_text__has_word="bre"`: a word begins so. A letter is no wildcard of LIKE, so nothing has to be escaped."""
+    """`search_text__has_word="bre"`: a word begins so.
+
+    `wanted_words` makes words of letters and digits alone: nothing in them has to be escaped for LIKE or for MATCH.
+    """
 
     lookup_name = "has_word"
 
@@ -103,4 +108,9 @@ class HasWord(Lookup):  # type: ignore[type-arg]
 
     def as_sqlite(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        return f"instr({column}, %s) > 0", [*params, f" {self.rhs}"]
+        table = self.lhs.target.model._meta.db_table
+        if not has_word_table(connection, table):
+            return f"instr({column}, %s) > 0", [*params, f" {self.rhs}"]
+        key = f"{compiler.quote_name_unless_alias(self.lhs.alias)}.id"
+        words = f"{table}_words"
+        return f"{key} IN (SELECT rowid FROM {words} WHERE {words} MATCH %s)", [f'"{self.rhs}" *']

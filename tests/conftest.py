@@ -11,6 +11,7 @@ from django.test import Client
 
 from labeling import queries
 from labeling.models import Membership, Project, User
+from labeling.search_index import keep_word_tables
 from labeling.states import Role
 from tests.factories import MembershipFactory, ProjectFactory, UserFactory
 from training.actions import job as jobs
@@ -31,6 +32,13 @@ def _no_work_after_a_flush():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(post_migrate, "send", lambda *args, **kwargs: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _searchable(django_db_setup: None, django_db_blocker: Any) -> None:
+    """What else `migrate` makes after the tables: on SQLite those that are searched."""
+    with django_db_blocker.unblock():
+        keep_word_tables()
 
 
 @pytest.fixture(scope="session", autouse=True)

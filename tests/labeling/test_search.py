@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from labeling.actions.example import create_example
 from labeling.models import Example, Task
 from labeling.queries.search import Criteria, capped_count, excerpt, key_page, narrow
+from labeling.search_index import keep_word_tables
 from labeling.search_text import searchable, wanted_words
 from labeling.states import TaskState
 from tests.factories import CaseFactory, ExampleFactory, InstructionVersionFactory, SubmissionFactory, TaskFactory
@@ -163,3 +164,33 @@ def test_lists_have_the_filters_too(sign_in, alice, project) -> None:
     example.tags.add(project.tags.get())
     ExampleFactory(project=project)
     assert list(client.get("/p/kitchen/examples/", {"tag": "oven"}).context["page"]) == [example]
+
+
+def test_a_change_and_a_deletion_are_known_to_the_search_however_they_are_made(project) -> None:
+    def found(word: str) -> list[int]:
+        return list(narrow(Task.objects.all(), "tasks", Criteria(words=word)).values_list("pk", flat=True))
+
+    first, second = (TaskFactory(project=project, messages=asks(text)) for text in ("Bake bread", "Boil eggs"))
+    first.messages = asks("Bake a cake")
+    first.save()
+    assert (found("bread"), found("cake"), found("bake"), found("eggs")) == ([], [first.pk], [first.pk], [second.pk])
+    Task.objects.filter(pk=second.pk).update(search_text=" waffles ")
+    assert (found("eggs"), found("waff")) == ([], [second.pk])
+    Task.objects.filter(pk=first.pk).delete()
+    assert found("cake") == []
+    Task.objects.bulk_create([Task(project=project, messages=asks("Brew tea"), prompt_hash="2")])
+    assert len(found("tea")) == 1
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has an index on the column itself")
+def test_a_table_that_was_made_anew_gets_its_words_back(project) -> None:
+    with connection.cursor() as cursor:
+        for name in ("insert", "update", "delete"):  # as they are gone when a migration has made the table anew
+            cursor.execute(f"DROP TRIGGER labeling_task_words_{name}")
+    task = TaskFactory(project=project, messages=asks("Bake bread"))
+    rows = narrow(Task.objects.all(), "tasks", Criteria(words="bread"))
+    assert not rows.exists()
+    keep_word_tables()
+    assert rows.get() == task
+    task.delete()
+    assert not rows.exists()
