@@ -29,7 +29,7 @@ MAX_PROMPT_TOKENS = 512
 LEAST_TOKENS, MOST_TOKENS = 24, 80
 # Nats a token. An answer is far from text where it is so much less likely to the model before than the right ones are;
 # a model is lost that finds the right answers themselves so much less likely than before.
-FAR, LOST = 3.0, 1.5
+FAR, LOST, LOST_SOUND_SHARE = 3.0, 1.5, 0.5
 # An answer goes round in circles when its end is the same few tokens again and again.
 LOOP_PERIODS, LOOP_TURNS, LOOP_TOKENS = range(1, 13), 4, 20
 # At least this share of the answers has to be sound, and the end of a right answer this likely where none has ended.
@@ -93,12 +93,13 @@ def loops(ids: Sequence[int]) -> bool:
 def judge(samples: Sequence[Sample], *, loss: float, loss_before: float, end_chance: float) -> str | None:
     """What is wrong with a model, None where nothing is. `end_chance`: how likely it finds the end of a right answer.
 
-    `lost`: the right answers are far less likely than before. `garbage`: hardly any answer is sound. `endless`: no answer
+    `lost`: the right answers are far less likely than before, and the model's own are not sound for the most part. `garbage`: hardly any answer is sound. `endless`: no answer
     ended, and it would not end a right one either.
     """
-    if not math.isfinite(loss) or loss - loss_before > LOST:
+    sound_share = sum(sample.problem is None for sample in samples) / len(samples)
+    if not math.isfinite(loss) or (loss - loss_before > LOST and sound_share < LOST_SOUND_SHARE):
         return "lost"
-    if sum(sample.problem is None for sample in samples) < SOUND_SHARE * len(samples):
+    if sound_share < SOUND_SHARE:
         return "garbage"
     if end_chance < END_CHANCE and not any(sample.is_stopped for sample in samples):
         return "endless"

@@ -54,7 +54,8 @@ def test_a_model_is_broken_only_when_hardly_anything_is_sound():
     losses = {"loss": 2.0, "loss_before": 2.5, "end_chance": 0.9}
     assert judge([good, bad, bad, bad], **losses) is None
     assert judge([good, bad, bad, bad, bad], **losses) == "garbage"
-    assert judge([good], **losses | {"loss": 4.1}) == "lost"
+    assert judge([good, bad, bad], **losses | {"loss": 4.1}) == "lost"
+    assert judge([good, bad], **losses | {"loss": 4.1}) is None  # it answers otherwise, but it answers
     assert judge([good], **losses | {"loss": math.nan}) == "lost"
     cut_off = sample(stopped=False)
     assert judge([cut_off] * 6, **losses) is None
