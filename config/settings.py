@@ -140,7 +140,19 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "common.static.Storage"},
+    "artefacts": {"BACKEND": "common.artefacts.VarStorage"},
 }
+if S3_BUCKET := env.read_text("EMEND_S3_BUCKET", ""):  # the keys are in the variables of AWS's own tools
+    STORAGES["artefacts"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "location": env.read_text("EMEND_S3_PREFIX", ""),
+            "endpoint_url": env.read_text("EMEND_S3_URL", "") or None,
+            "region_name": env.read_text("EMEND_S3_REGION", "") or None,
+            "max_memory_size": 16 * 1024 * 1024,  # of a file that is read; the rest of it goes to the disk
+        },
+    }
 
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"

@@ -23,6 +23,7 @@ from labeling.actions.case_training import settle_case, start_training
 from labeling.actions.webhook import announce
 from labeling.models import Project, User
 from labeling.states import CaseState, WebhookEvent
+from training.actions.artefacts import fetch_model
 from training.actions.catalog import ensure_bundled_base_model
 from training.actions.registry import delete_model
 from training.models import BaseModel, Evaluation, TunedModel
@@ -103,6 +104,7 @@ def previous_model(deployment: Deployment) -> TunedModel | None:
 
 
 def _load(model: TunedModel) -> None:
+    fetch_model(model=model)
     with contextlib.suppress(EngineAway, EngineBusy):  # the sweep sees to it that live models are loaded
         engine.load_model(name=model.name, path=engine.relative_path(model.folder))
 

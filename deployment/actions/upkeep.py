@@ -15,6 +15,8 @@ from deployment.health import SWEEP_FILE
 from deployment.models import Completion, Cycle
 from deployment.queries import cycles_at_work, warm_deployments
 from deployment.states import CompletionState
+from training.actions.artefacts import fetch_model
+from training.models import TunedModel
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ def keep_loaded() -> None:
             path = engine.relative_path(model.folder)
         except EngineError:
             continue
+        if isinstance(model, TunedModel):
+            fetch_model(model=model)
         if model.folder.is_dir():
             tasks.load_model.apply_async((deployment.live_name, path), expires=30)
             held.add(deployment.live_name)

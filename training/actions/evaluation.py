@@ -16,6 +16,7 @@ from labeling.models import Project, RegressionTest, User
 from labeling.queries import regression_suite
 from training import tasks
 from training.actions import runner
+from training.actions.artefacts import fetch_model
 from training.actions.errors import NotPossible
 from training.actions.gate import judge
 from training.models import BaseModel, DatasetVersion, Evaluation, EvaluationResult, TunedModel
@@ -171,6 +172,8 @@ def _write_run_directory(evaluation: Evaluation, suites: dict[str, Rows]) -> Non
 
 def _write_config(evaluation: Evaluation) -> None:
     model = evaluation.tuned_model or evaluation.base_model
+    if evaluation.tuned_model:
+        fetch_model(model=evaluation.tuned_model)
     config = {
         "model": str(model.folder),
         "threads": runner.n_threads(),

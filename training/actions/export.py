@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from common import artefacts
 from common.conversations import canonical_json
 from common.states import StaleState, move
 from labeling.models import User
@@ -43,7 +44,7 @@ def request_export(
         row, is_new = DatasetExport.objects.get_or_create(
             version=version, format=wanted.key, split=split, defaults={"project": version.project, "created_by": by}
         )
-        is_lost = row.state == ExportState.DONE and not row.path.is_file()
+        is_lost = row.state == ExportState.DONE and not row.is_there
         if is_lost:
             row.delete()
             return request_export(version=version, wanted=wanted, split=split, by=by)
@@ -83,6 +84,7 @@ def make_export(*, export_pk: int) -> None:
         return
     with row.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    artefacts.keep(row.path)
     facts: dict[str, Any] = {"sha256": sha256, "size_bytes": row.path.stat().st_size, "n_done": n_rows, "seen_at": None}
     move(row, ExportState.DONE, moves=EXPORT_MOVES, reason=sha256, **facts)
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from common import artefacts
 from common.conversations import digest
 from common.states import record
 from common.wire import new_id
@@ -67,6 +68,7 @@ def create_file(
             expires_at=now + expires_after if expires_after else None,
         )
         arriving.replace(file.path)
+        artefacts.keep(file.path)
         file.save()
     finally:
         arriving.unlink(missing_ok=True)
@@ -77,7 +79,7 @@ def delete_file(*, file: File) -> None:
     """Remove the bytes; the row stays for the jobs that name it. Versions made of it keep their rows."""
     File.objects.filter(pk=file.pk, deleted_at__isnull=True).update(deleted_at=timezone.now())
     file.refresh_from_db()
-    file.path.unlink(missing_ok=True)
+    artefacts.forget(file.path)
 
 
 def delete_expired_files() -> None:
@@ -156,6 +158,7 @@ def _share(known: File, arriving: os.PathLike[str]) -> None:
 
 
 def _add_rows(version: DatasetVersion, file: File, split: Split, *, start: int) -> None:
+    artefacts.fetch(file.path, sha256=file.sha256)
     rows = read_rows(file.path, file.format, split=split)
     position = start
     while batch := list(islice(rows, _BATCH_SIZE)):

@@ -18,6 +18,7 @@ from common.states import StateError, move, record
 from labeling.models import User
 from training import tasks
 from training.actions import runner
+from training.actions.artefacts import fetch_inputs, keep_inputs
 from training.actions.catalog import ensure_bundled_base_model, refuse_unready
 from training.actions.checkpoint import forget_checkpoints, note_checkpoints
 from training.actions.composition import Composition
@@ -112,6 +113,7 @@ def prepare_job(*, job: Job, known_version: DatasetVersion | None = None) -> Non
     """Write the run directory of a job in `validating_files` and have it looked at. Safe to run twice."""
     try:
         _write_run_directory(job, known_version)
+        keep_inputs(job)
     except OSError as error:
         logger.exception("%s: its run directory cannot be written", job)
         change_state(job, JobState.FAILED, error_kind=ErrorKind.DISK, error=str(error), finished_at=timezone.now())
@@ -199,6 +201,7 @@ def execute_job(*, job: Job) -> bool:
     except StateError:
         return False
     try:
+        fetch_inputs(job)
         _write_config(job)
         child = TrackedChild("dpo" if job.learns_preferences else "sft", job)
     except OSError as error:

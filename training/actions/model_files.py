@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from common.states import record
 from labeling.models import User
+from training.actions.artefacts import fetch_model
 from training.actions.errors import ExportFailed, PushFailed
 from training.actions.hub import upload
 from training.models import TunedModel
@@ -23,7 +24,7 @@ def make_gguf(*, model: TunedModel) -> Path:
     path = model.folder.parent / "gguf" / f"{model.job.key}.gguf"
     if path.is_file():
         return path
-    if not model.is_ready:
+    if not fetch_model(model=model):
         raise ExportFailed(_("The model's folder is not on this machine."))
     path.parent.mkdir(exist_ok=True)
     done = subprocess.run(
@@ -45,7 +46,7 @@ def push_model(*, model: TunedModel, repo: str, is_private: bool = True, by: Use
 
     Raises PushFailed with a sentence, also where no token is set. What is public there can be read by anybody.
     """
-    if not model.is_ready:
+    if not fetch_model(model=model):
         raise PushFailed(_("The model's folder is not on this machine."))
     address = upload(folder=model.folder, repo=repo, is_private=is_private, is_model=True)
     record(model, what="model pushed", after=f"{repo}{' (private)' if is_private else ' (public)'}", by=by)

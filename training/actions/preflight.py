@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from common.states import StateError, record
 from labeling.models import User
 from training.actions import runner
+from training.actions.artefacts import fetch_inputs
 from training.actions.errors import NotPossible
 from training.actions.job import change_state, nudge
 from training.estimates import Interval, estimate_seconds
@@ -47,6 +48,7 @@ def preflight_job(*, job: Job) -> None:
     report: dict[str, Any] = {}
     if not problems:
         try:
+            fetch_inputs(job)
             found = _run_child(job, preflight)
         except OSError as error:
             logger.exception("%s: its run directory cannot be used", job)

@@ -11,6 +11,7 @@ from training import tasks
 from training.actions import evaluation as evaluations
 from training.actions import job as jobs
 from training.actions import runner
+from training.actions.artefacts import keep_forgotten_models
 from training.actions.checkpoint import forget_checkpoints, recover_checkpoints
 from training.actions.file import delete_expired_files
 from training.actions.retry import count_fruitless
@@ -41,6 +42,7 @@ def recover() -> None:
                 _recover_evaluation(evaluation)
     recover_checkpoints()
     delete_expired_files()
+    keep_forgotten_models()
     nudge_waiting()
 
 

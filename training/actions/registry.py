@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from training.actions.artefacts import forget_model, keep_model_or_later
 from training.actions.errors import ModelInUse
 from training.model_card import write_model_card
 from training.models import Job, TunedModel
@@ -63,6 +64,7 @@ def _write_card(model: TunedModel, result: Mapping[str, Any], *, step: int | Non
             (model.folder / "README.md").write_text(card, encoding="utf-8")
     except OSError:  # a full disk must not take the model away, only its description
         logger.exception("%s: its card cannot be written", model)
+    transaction.on_commit(lambda: keep_model_or_later(model=model))
 
 
 def delete_model(*, model: TunedModel) -> None:
@@ -74,7 +76,8 @@ def delete_model(*, model: TunedModel) -> None:
         if Job.objects.filter(parent=model).exclude(state__in=JOB_ENDED).exists():
             raise ModelInUse("A fine-tuning job that has not ended continues from this model.")
         TunedModel.objects.filter(pk=model.pk).update(deleted_at=timezone.now())
-    for name in ("model", "adapter"):
+    forget_model(model=model)
+    for name in ("model", "adapter", "gguf"):
         shutil.rmtree(model.folder.parent / name, ignore_errors=True)
 
 

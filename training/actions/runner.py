@@ -1,6 +1,7 @@
 """Child processes that work on a run directory (docs/run-directory.md): starting, watching and ending them."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -65,6 +66,11 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(value, ensure_ascii=False, indent=2), encoding="utf-8")
     temporary.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> int:

@@ -139,7 +139,7 @@ def read_file(params: Params, name: str, project: Project) -> File:
     """Return the file that a field names. Raises WireError."""
     text = params.text(name, most=200)
     file = File.objects.live().filter(project=project, key=text).select_related("project").first()
-    if file is None or not file.path.is_file():
+    if file is None or not file.is_there:
         raise WireError(f"invalid {name}: {text}", param=name)
     if file.purpose != FilePurpose.FINE_TUNE:
         raise WireError(f"invalid {name}: {text} has the purpose '{file.purpose}', not 'fine-tune'", param=name)

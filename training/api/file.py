@@ -88,7 +88,7 @@ async def content(request: HttpRequest, name: str) -> HttpResponseBase:
     """The bytes as they came."""
     key = await sync_to_async(require_key)(request, Scope.FILES, Scope.JOBS)
     file = await sync_to_async(find_file)(key, name)
-    if not file.path.is_file():
+    if not file.is_there:
         raise no_such_file(name)
     response = StreamingHttpResponse(_chunks(file.path), content_type="application/octet-stream")
     response["Content-Length"] = str(file.size_bytes)

@@ -3,6 +3,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 
+from common import artefacts
 from labeling.models import Project, User
 from training.models.dataset import DatasetVersion
 from training.states import EXPORT_AT_WORK, ExportState
@@ -36,6 +37,11 @@ class DatasetExport(models.Model):
     @property
     def path(self) -> Path:
         return Path(settings.VAR_DIR) / "exports" / str(self.pk)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its bytes are on this machine, after they were fetched where that is needed. Raises OSError."""
+        return artefacts.fetch(self.path, sha256=self.sha256)
 
     @property
     def is_at_work(self) -> bool:

@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from common import artefacts
 from labeling.models import Membership, Project, User
 from training.states import FileFormat, FilePurpose
 
@@ -49,6 +50,11 @@ class File(models.Model):
     @property
     def path(self) -> Path:
         return files_dir() / self.key
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its bytes are on this machine, after they were fetched where that is needed. Raises OSError."""
+        return artefacts.fetch(self.path, sha256=self.sha256)
 
     @property
     def is_live(self) -> bool:

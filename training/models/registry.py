@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from common import artefacts
 from labeling.models import Membership, Project
 from training.states import BASE_MODEL_AT_WORK, BaseModelSource, BaseModelState
 
@@ -130,6 +131,16 @@ class TunedModel(models.Model):
         return settings.VAR_DIR / self.location
 
     @property
-    def is_ready(self) -> bool:
-        """Whether its weights are there."""
+    def is_here(self) -> bool:
+        """Whether its weights are on this machine."""
         return (self.folder / "config.json").is_file()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its weights are here, or can be fetched."""
+        return self.is_here or (artefacts.is_remote() and bool(self.kept_files))
+
+    @property
+    def kept_files(self) -> dict[str, str]:
+        """The SHA-256 of each file that was put into the storage, by its name."""
+        return self.job.result.get("kept", {}).get(self.location, {})

@@ -144,7 +144,7 @@ def checkpoints(job: Job) -> list[dict[str, Any]]:
 
 def files_of_model(model: TunedModel) -> list[tuple[str, int]]:
     """Return names and sizes of what lies in the model's folder, nothing where it is not on this machine."""
-    if not model.is_ready:
+    if not model.is_here:
         return []
     return sorted((path.name, path.stat().st_size) for path in model.folder.iterdir() if path.is_file())
 

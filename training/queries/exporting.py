@@ -117,4 +117,4 @@ def file_name(version: DatasetVersion, wanted: Format, split: str = "") -> str:
 def find_made(version: DatasetVersion, wanted: Format, split: str = "") -> DatasetExport | None:
     """Return the file that a worker has made, None where there is none (any more)."""
     row = version.exports.filter(format=wanted.key, split=split, state=ExportState.DONE).first()
-    return row if row and row.path.is_file() else None
+    return row if row and row.is_there else None

@@ -13,6 +13,7 @@ from common.htmx import render_page
 from common.pagination import paginate
 from labeling.queries import require_member
 from labeling.states import Role
+from training.actions.artefacts import fetch_model
 from training.actions.errors import ExportFailed
 from training.actions.model_files import make_gguf
 from training.models import BaseModel, Evaluation, ProjectBaseModel, TunedModel
@@ -51,7 +52,7 @@ def model_download(request: HttpRequest, slug: str, pk: int) -> HttpResponseBase
     """The merged weights with tokenizer and card, as one file that is made while it is sent."""
     membership = require_member(request, slug, Role.ADMIN)
     model = get_object_or_404(TunedModel.objects.visible_to(membership), pk=pk)
-    if not model.is_ready:
+    if not fetch_model(model=model):
         messages.error(request, _("The model's folder is not on this machine."))
         return redirect("training-model-lineage", slug, pk)
     return send_folder(model.folder, name=model.job.key)

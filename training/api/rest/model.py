@@ -9,6 +9,7 @@ from rest_framework import exceptions
 from common.exports import send_file, send_folder
 from labeling.api.endpoint import Call, operation
 from labeling.states import Role
+from training.actions.artefacts import fetch_model
 from training.actions.errors import ExportFailed
 from training.actions.model_files import make_gguf
 from training.api.rest.shapes import ModelShape, WholeModelShape
@@ -40,7 +41,7 @@ def model_show(call: Call, pk: int) -> TunedModel:
 def model_download(call: Call, pk: int) -> HttpResponseBase:
     """Download the merged weights with tokenizer and card, as one tar file."""
     model = _model(call, pk)
-    if not model.is_ready:
+    if not fetch_model(model=model):
         raise NotHere
     return send_folder(model.folder, name=model.job.key)
 
