@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('deployment', '0003_completion_of_the_api'),
         ('labeling', '0021_bulk_rows_only_in_batches'),
-        ('training', '0013_purpose_of_answers_to_a_batch'),
+        ('training', '0014_purpose_of_answers_to_a_batch'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0012_models_of_former_jobs'),
+        ('training', '0013_presets_keep_how_jobs_are_run'),
     ]
 
     operations = [
