@@ -1,7 +1,7 @@
 """One streamed answer over a connection of its own, read line by line.
 
-A general HTTP client spends tenths of a millisecond on each piece of a chunked body; with eight streams that step together
-it is what a reader waits for. This one knows only what `/generate` needs, and httptools parses it.
+With eight streams that step together, what is spent on each piece is what the readers wait for. This knows only what
+`/generate` needs, and httptools parses it.
 """
 
 import asyncio
