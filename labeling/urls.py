@@ -141,6 +141,8 @@ urlpatterns = [
     # comparisons, second reviews, agreement
     path(f"{_PROJECT}compare/", comparison.comparison_next, name="labeling-comparison-next"),
     path(f"{_PROJECT}compare/<int:pk>/", comparison.comparison_vote, name="labeling-comparison-vote"),
+    path(f"{_PROJECT}compare/<int:pk>/draft/", comparison.comparison_draft, name="labeling-comparison-draft"),
+    path(f"{_PROJECT}compare/<int:pk>/lease/", comparison.comparison_lease, name="labeling-comparison-lease"),
     path(f"{_PROJECT}compare/<int:pk>/skip/", comparison.comparison_skip, name="labeling-comparison-skip"),
     path(f"{_PROJECT}comparisons/", comparison_admin.comparison_list, name="labeling-comparison-list"),
     path(f"{_PROJECT}comparisons/import/", comparison_admin.comparison_import, name="labeling-comparison-import"),

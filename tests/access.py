@@ -114,6 +114,8 @@ labeling-example-list reviewer
 labeling-example-retract admin example
 labeling-comparison-next contractor
 labeling-comparison-vote contractor comparison
+labeling-comparison-draft contractor comparison
+labeling-comparison-lease contractor comparison
 labeling-comparison-skip contractor comparison
 labeling-comparison-list admin
 labeling-comparison-import admin

@@ -139,7 +139,7 @@ def first_side(comparison: Comparison, user: User) -> str:
 
 
 def next_comparison(*, membership: Membership) -> Comparison | None:
-    """Return a comparison that the person now holds, the one in their hands first; None when there is no work.
+    """Return a comparison that the person now holds: the one in their hands, one with their draft, or the next; else None.
 
     Nobody gets one that they voted on, skipped or wrote an answer of. Raises MustAcknowledge while the person has not
     read the instructions in force.
@@ -153,7 +153,8 @@ def next_comparison(*, membership: Membership) -> Comparison | None:
         with transaction.atomic():
             locked = rows.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
             held = locked.filter(leased_by=user, lease_expires_at__gt=timezone.now())
-            row = held.first() or locked.filter(free_for(user)).first()
+            free = locked.filter(free_for(user))
+            row = held.first() or free.filter(drafts__person=user).first() or free.first()
             if row is None:
                 return None
             lease = {
@@ -198,6 +199,7 @@ def vote(*, comparison: Comparison, membership: Membership, choice: VoteChoice, 
             reason=reason,
         )
         _give_back(row, user)
+        row.drafts.filter(person=user).delete()
         if row.state == ComparisonState.OPEN:
             _decide_if_complete(row)
     return mine
@@ -260,6 +262,7 @@ def skip_comparison(*, comparison: Comparison, membership: Membership, reason: s
             raise AlreadyJudged
         ComparisonSkip.objects.get_or_create(comparison=row, person=user, defaults={"reason": reason})
         _give_back(row, user)
+        row.drafts.filter(person=user).delete()
         if row.state == ComparisonState.OPEN and row.skips.count() >= SKIPS_TO_SET_ASIDE:
             move(row, ComparisonState.SET_ASIDE, moves=COMPARISON_MOVES, by=user, reason=reason, **NO_LEASE)
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
     from labeling.findings.finding import Finding
-    from labeling.models import Case, Comparison, Draft, Example, InstructionVersion, Review, ReviewDraft
+    from labeling.models import Case, Comparison, Draft, Example, InstructionVersion, Review, ReviewDraft, VoteDraft
 
 
 class LabelingError(Exception):
@@ -173,7 +173,7 @@ class LeaseLost(LabelingError):
 class StaleDraft(LabelingError):
     message = _("This draft was saved somewhere else in the meantime. Both texts are kept.")
 
-    def __init__(self, draft: "Draft") -> None:
+    def __init__(self, draft: "Draft | VoteDraft") -> None:
         super().__init__()
         self.draft = draft
 

@@ -4,6 +4,7 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
+from labeling.actions.draft import Page
 from labeling.models import Project
 from labeling.states import Settlement, VoteChoice
 
@@ -21,6 +22,27 @@ class VoteForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["reason"].required = needs_reason
         self.fields["reason"].error_messages["required"] = _("Say why, in a sentence.")
+
+
+class VoteDraftForm(forms.Form):
+    """What is chosen and typed so far, and the open page that it comes from (see ConversationForm)."""
+
+    choice = forms.ChoiceField(required=False, choices=VoteChoice.choices)
+    reason = forms.CharField(required=False, max_length=2000, strip=False)
+    revision = forms.IntegerField(min_value=0, required=False)
+    overrule = forms.IntegerField(min_value=0, required=False)
+    writer = forms.CharField(max_length=40, required=False)
+    step = forms.IntegerField(min_value=0, required=False)
+
+    def said(self) -> dict[str, Any]:
+        """Return what a valid form holds, as the actions take it."""
+        data = self.cleaned_data
+        return {
+            "choice": data["choice"],
+            "reason": data["reason"].replace("\r\n", "\n"),
+            "revision": data.get("overrule") or data.get("revision") or 0,
+            "page": Page(writer=data["writer"], step=data["step"] or 0),
+        }
 
 
 class SkipForm(forms.Form):

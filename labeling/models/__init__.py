@@ -13,7 +13,7 @@ from labeling.models.case import (
     RegressionTest,
     Report,
 )
-from labeling.models.comparison import Comparison, ComparisonSkip, SecondReview, Vote
+from labeling.models.comparison import Comparison, ComparisonSkip, SecondReview, Vote, VoteDraft
 from labeling.models.example import Example
 from labeling.models.fingerprint import Fingerprint, FingerprintBand
 from labeling.models.instructions import Acknowledgement, Illustration, InstructionVersion
@@ -73,6 +73,7 @@ __all__ = [
     "Task",
     "User",
     "Vote",
+    "VoteDraft",
     "Webhook",
     "WebhookDelivery",
 ]

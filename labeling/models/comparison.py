@@ -115,6 +115,19 @@ class ComparisonSkip(models.Model):
         constraints = [models.UniqueConstraint(fields=["comparison", "person"], name="comparison_skip_once")]
 
 
+class VoteDraft(models.Model):
+    """What a person is about to say of a comparison, kept until the vote. Expiry of the lease does not touch it."""
+
+    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="drafts")
+    person = models.ForeignKey(User, models.CASCADE, related_name="vote_drafts")
+    content = models.JSONField(default=dict, help_text="{choice, reason, writer, step}")
+    revision = models.PositiveIntegerField(default=1, help_text="grows by one with each save")
+    saved_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["comparison", "person"], name="vote_draft_once")]
+
+
 class SecondReviewQuerySet(models.QuerySet["SecondReview"]):
     def waiting_for(self, user: User) -> "SecondReviewQuerySet":
         """Drawn ones without a verdict that the person may judge: neither the author nor the first reviewer."""

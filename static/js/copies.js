@@ -25,8 +25,9 @@ export async function send(key) {
   const copy = read(key);
   if (!copy) return true;
   const { revision, writer, step, instructions } = copy;
-  const body = new URLSearchParams({ revision, writer, step: step + 1, instructions, system: copy.text.system });
-  for (const turn of copy.text.turns) body.append("turn", turn);
+  const { turns, ...fields } = copy.text;
+  const body = new URLSearchParams({ ...fields, revision, writer, step: step + 1, instructions });
+  for (const turn of turns) body.append("turn", turn);
   if (copy.waiting) body.append("idempotency_key", copy.waiting);
   if (copy.waiting) body.append("then", "stay");
   const headers = { "HX-Request": "true", "X-CSRFToken": token() };

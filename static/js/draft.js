@@ -11,9 +11,12 @@ export const revision = () => editor().querySelector("input[name=revision]");
 // that is on its way, `isKept` whether the copy in this browser could be written.
 export const page = { writer: "", step: 0, server: "", sent: "", isKept: true, isOver: false };
 
+const FIELDS = ["system", "choice", "reason"]; // beside the turns
+
 export function text() {
   const turns = [...editor().querySelectorAll("textarea[name=turn]")].map((area) => area.value);
-  return { turns, system: editor().elements.system?.value ?? "" };
+  const there = FIELDS.filter((name) => editor().elements[name]);
+  return Object.fromEntries([["turns", turns], ...there.map((name) => [name, editor().elements[name].value])]);
 }
 
 export const isUnsaved = () => Boolean(editor()) && !page.isOver && spell() !== page.server;
@@ -49,9 +52,9 @@ export function settle(spelled, of = key()) {
 export function restore(copy) {
   document.dispatchEvent(new CustomEvent("emend:fit", { detail: copy.text.turns.length }));
   editor().querySelectorAll("textarea[name=turn]").forEach((area, index) => (area.value = copy.text.turns[index] ?? ""));
-  const { system } = editor().elements;
-  if (system) system.value = copy.text.system;
-  if (copy.text.system) system?.closest("details")?.setAttribute("open", "");
+  const { elements } = editor();
+  for (const name of FIELDS) if (elements[name]) elements[name].value = copy.text[name] ?? "";
+  if (copy.text.system) elements.system?.closest("details")?.setAttribute("open", "");
   revision().value = copy.revision;
   Object.assign(page, { writer: copy.writer, step: copy.step });
   editor().dispatchEvent(new CustomEvent("emend:filled", { bubbles: true }));

@@ -66,7 +66,7 @@ document.addEventListener("click", (event) => {
   if (!event.target.closest("[data-unwait]")) return;
   relent();
   wait(false);
-  editor().querySelector("textarea[name=turn]").focus();
+  editor().querySelector("textarea[name=turn], textarea[name=reason]").focus();
 });
 
 document.addEventListener("emend:handin", (event) => {

@@ -1,9 +1,10 @@
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import timezone
 
 from labeling.actions.comparison import first_side, next_comparison, vote
-from labeling.models import Comparison, ComparisonSkip, PreferencePair, Vote
+from labeling.models import Comparison, ComparisonSkip, PreferencePair, Vote, VoteDraft
 from labeling.states import ComparisonState, VoteChoice
 from tests.factories import ComparisonFactory, InstructionVersionFactory, SubmissionFactory, TaskFactory
 
@@ -75,7 +76,7 @@ class TestCompare:
         answer = client.post(url(comparison), {"reason": "Because."})
         assert answer.status_code == 422
         assert b"Say first which answer is better" in answer.content
-        assert b'value="Because."' in answer.content
+        assert b"\nBecause.</textarea>" in answer.content
         project.needs_comparison_reason = True
         project.save()
         answer = client.post(url(comparison), {"choice": "both_bad"})
@@ -87,6 +88,61 @@ class TestCompare:
         answer = sign_in(bob).post(url(comparison), {"choice": "both_bad"})
         assert answer.status_code == 422
         assert b"The first judgement stands" in answer.content
+
+    def test_what_is_chosen_and_typed_is_kept_and_comes_back(self, comparison, project, sign_in, bob) -> None:
+        client = sign_in(bob)
+        client.get(NEXT)
+        typed = {"choice": "same", "reason": "Both say", "revision": 0, "writer": "one", "step": 1}
+        answer = client.post(url(comparison, "draft"), typed, headers={"HX-Request": "true"})
+        assert (answer.status_code, b'name="revision" value="1"' in answer.content) == (200, True)
+        lost = {
+            **typed,
+            "reason": "Both say it.",
+            "step": 2,
+        }  # the answer before was lost: the same page, an old revision
+        assert client.post(url(comparison, "draft"), lost).status_code == 200
+        Comparison.objects.update(lease_expires_at=timezone.now(), leased_by=None)
+        ComparisonFactory(project=project)
+        assert client.get(NEXT)["Location"] == url(comparison)  # not the other one
+        page = client.get(url(comparison)).text
+        assert "\nBoth say it.</textarea>" in page
+        assert 'value="same" required checked' in page
+        assert client.post(url(comparison), typed | {"reason": "Both say it.", "revision": 2}).status_code == 302
+        assert not VoteDraft.objects.exists()
+        assert client.post(url(comparison, "draft"), typed).status_code == 409  # too late; what was voted stands
+        assert not VoteDraft.objects.exists()
+
+    def test_two_windows_see_each_others_words(self, comparison, sign_in, bob) -> None:
+        client = sign_in(bob)
+        client.get(NEXT)
+        one = {"choice": "same", "reason": "From one.", "revision": 0, "writer": "one", "step": 1}
+        other = {"choice": "both_bad", "reason": "From the other.", "revision": 0, "writer": "other", "step": 1}
+        assert client.post(url(comparison, "draft"), one).status_code == 200
+        answer = client.post(url(comparison, "draft"), other)
+        assert (answer.status_code, b"From one." in answer.content) == (409, True)
+        answer = client.post(url(comparison), other, headers={"HX-Request": "true"})
+        assert (answer.status_code, "From one." in answer.text, "<html" in answer.text) == (409, True, False)
+        assert "\nFrom the other.</textarea>" in answer.text
+        assert not Vote.objects.exists()
+        assert client.post(url(comparison, "draft"), {**other, "overrule": 1}).status_code == 200
+        answer = client.post(url(comparison), {**other, "revision": 2}, headers={"HX-Request": "true"})
+        assert answer["HX-Redirect"] == NEXT
+        assert client.post(url(comparison), {**other, "then": "stay"}).status_code == 204  # the browser sends it again
+        assert Vote.objects.get().reason == "From the other."
+
+    def test_who_is_at_work_keeps_the_comparison(self, comparison, sign_in, bob, rita, member_of) -> None:
+        client = sign_in(bob)
+        client.get(NEXT)
+        Comparison.objects.update(lease_expires_at=timezone.now())
+        assert "Yours for another" in client.post(url(comparison, "lease")).text
+        comparison.refresh_from_db()
+        assert comparison.lease_expires_at > timezone.now()
+        Comparison.objects.update(leased_by=rita)
+        answer = client.post(url(comparison, "lease"))
+        assert (answer.status_code, "Somebody else has this" in answer.text) == (409, True)
+        typed = {"choice": "", "reason": "Late.", "revision": 0}
+        assert client.post(url(comparison, "draft"), typed).status_code == 200  # the words are kept all the same
+        assert "\nLate.</textarea>" in client.get(url(comparison)).text
 
     def test_skipping_needs_a_reason(self, comparison, sign_in, bob) -> None:
         client = sign_in(bob)
