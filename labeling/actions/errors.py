@@ -35,6 +35,7 @@ class LabelingError(Exception):
     ├── MissingChangeNote      readers of an earlier version have to be told what changed
     ├── LeaseLost              the task is no longer the person's; what they wrote is kept
     ├── StaleDraft             a later save is in the database (field `draft`)
+    ├── StaleVoteDraft         the same for a comparison (field `draft`)
     ├── StaleReviewDraft       the same for what a reviewer types (field `draft`)
     ├── BadConversation        turns that cannot be handed in (field `code`, of common.conversations)
     ├── UnchangedText          a correction that equals the wrong output
@@ -173,7 +174,15 @@ class LeaseLost(LabelingError):
 class StaleDraft(LabelingError):
     message = _("This draft was saved somewhere else in the meantime. Both texts are kept.")
 
-    def __init__(self, draft: "Draft | VoteDraft") -> None:
+    def __init__(self, draft: "Draft") -> None:
+        super().__init__()
+        self.draft = draft
+
+
+class StaleVoteDraft(LabelingError):
+    message = StaleDraft.message
+
+    def __init__(self, draft: "VoteDraft") -> None:
         super().__init__()
         self.draft = draft
 

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from labeling.actions.draft import Page
-from labeling.actions.errors import AlreadyJudged, HeldByOther, LeaseLost, StaleDraft
+from labeling.actions.errors import AlreadyJudged, HeldByOther, LeaseLost, StaleVoteDraft
 from labeling.models import Comparison, Membership, User, VoteDraft
 from labeling.models.comparison import free_for
 from labeling.states import ComparisonState
@@ -19,7 +19,7 @@ def save_vote_draft(
 ) -> VoteDraft:
     """Keep what is chosen and typed, and renew the lease of somebody who can still have the comparison.
 
-    `revision` is that of the draft which the person started from, 0 for none. Raises StaleDraft when another page saved
+    `revision` is that of the draft which the person started from, 0 for none. Raises StaleVoteDraft when another page saved
     something else since, and AlreadyJudged after the vote.
     """
     user = membership.user
@@ -36,19 +36,19 @@ def save_vote_draft(
     n_saved = rows.filter(is_known).update(content=content, revision=F("revision") + 1, saved_at=timezone.now())
     draft = rows.first() or _begin(comparison, user, content)
     if not n_saved and _said(draft) != said:
-        raise StaleDraft(draft)
+        raise StaleVoteDraft(draft)
     return draft
 
 
 def require_own_vote_draft(
     *, comparison: Comparison, user: User, choice: str, reason: str, revision: int, page: Page
 ) -> None:
-    """Raise StaleDraft where another page saved something else, and later, than what is about to be handed in."""
+    """Raise StaleVoteDraft where another page saved something else, and later, than what is about to be handed in."""
     draft = VoteDraft.objects.filter(comparison=comparison, person=user, revision__gt=revision).first()
     if draft is None or (page.writer and draft.content.get("writer") == page.writer):
         return
     if _said(draft) != {"choice": choice, "reason": reason}:
-        raise StaleDraft(draft)
+        raise StaleVoteDraft(draft)
 
 
 def renew_comparison(*, comparison: Comparison, membership: Membership) -> Comparison:

@@ -16,7 +16,14 @@ from django_htmx.http import HttpResponseClientRedirect
 from common.htmx import render_page
 from labeling.actions.activity import record_activity
 from labeling.actions.comparison import first_side, next_comparison, skip_comparison, vote
-from labeling.actions.errors import AlreadyJudged, HeldByOther, LabelingError, LeaseLost, MustAcknowledge, StaleDraft
+from labeling.actions.errors import (
+    AlreadyJudged,
+    HeldByOther,
+    LabelingError,
+    LeaseLost,
+    MustAcknowledge,
+    StaleVoteDraft,
+)
 from labeling.actions.vote_draft import renew_comparison, require_own_vote_draft, save_vote_draft
 from labeling.forms.comparison import SkipForm, VoteDraftForm, VoteForm
 from labeling.models import Comparison, Membership, VoteDraft
@@ -73,7 +80,7 @@ def comparison_vote(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
                 choice=VoteChoice(form.cleaned_data["choice"]),
                 reason=form.cleaned_data["reason"],
             )
-        except StaleDraft as error:
+        except StaleVoteDraft as error:
             return _page(request, membership, comparison, form, status=409, **_conflict(error))
         except LabelingError as error:
             form.add_error(None, str(error))
@@ -100,7 +107,7 @@ def comparison_draft(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
             draft = save_vote_draft(comparison=comparison, membership=membership, **form.said())
             context |= {"is_saved": True, "revision": draft.revision}
             status = 200
-        except StaleDraft as error:
+        except StaleVoteDraft as error:
             context |= _conflict(error)
             status = 409
         except LabelingError as error:
@@ -141,7 +148,7 @@ def comparison_skip(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     return redirect("labeling-comparison-next", slug=slug)
 
 
-def _conflict(error: StaleDraft) -> dict[str, Any]:
+def _conflict(error: StaleVoteDraft) -> dict[str, Any]:
     choice = error.draft.content.get("choice", "")
     return {"conflict": error.draft, "other_choice": dict(VoteChoice.choices).get(choice, "")}
 
