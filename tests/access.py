@@ -239,6 +239,9 @@ v1/chat/completions
 v1/chat/completions/<str:name> completion
 v1/chat/completions/<str:name>/messages completion
 v1/completions
+v1/batches
+v1/batches/<str:name> batch
+v1/batches/<str:name>/cancel batch
 v1/feedback
 v1/feedback/<str:completion_id> completion
 """

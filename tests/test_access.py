@@ -16,7 +16,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 import config.urls
-from deployment.models import Completion, Conversation, Cycle
+from deployment.models import Batch, Completion, Conversation, Cycle
 from labeling.actions.api_key import create_key
 from labeling.actions.people import invite
 from labeling.actions.webhook import add_webhook, send_test
@@ -181,6 +181,9 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "cycle": Cycle.objects.create(project=project, number=3 if name == "kitchen" else 4, state="stopped").number,
         "legacy": JobFactory(project=project, key=f"ft-{name}", training_file=file, is_legacy=True).key,
         "file": file.key,
+        "batch": Batch.objects.create(
+            project=project, key=f"batch_{name}", input_file=file, expires_at=timezone.now() + timedelta(days=1)
+        ).key,
     }
 
 

@@ -33,13 +33,14 @@ def case(project, rita, deployment) -> Case:
 def train(job: Job) -> None:
     """Leave what a successful training leaves."""
     now = timezone.now()
-    Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED, started_at=now, finished_at=now)
-    job.refresh_from_db()
     location = f"runs/{job.key}/model"
     model = TunedModel.objects.create(
         project=job.project, name=f"ft:{job.key}", base_model=job.base_model, job=job, location=location
     )
     model.folder.mkdir(parents=True)
+    done = {"state": JobState.SUCCEEDED, "started_at": now, "finished_at": now}
+    Job.objects.filter(pk=job.pk).update(tuned_model=model, **done)
+    job.refresh_from_db()
 
 
 def measure(evaluation: Evaluation, metrics=None) -> None:
