@@ -23,7 +23,7 @@ from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, No
 from training.actions.evaluation import cancel_evaluation, request_evaluation
 from training.actions.gate import judge
 from training.actions.job import cancel_job, create_job
-from training.models import DatasetVersion, Evaluation, Job, TunedModel
+from training.models import DatasetVersion, Evaluation, Job
 from training.queries import measures, passes
 from training.states import EvaluationState, GateRule, JobState
 
@@ -129,6 +129,8 @@ def _watch_training(cycle: Cycle) -> None:
             _stop(row, StopCode.JOB_CANCELLED)
         elif job.state == JobState.FAILED:
             _stop(row, StopCode.JOB_FAILED, job.error)
+        elif job.tuned_model is None:
+            _stop(row, StopCode.JOB_FAILED, _("Its model is gone."))
         else:
             deployment = ensure_deployment(project=row.project)
             baseline = _request_baseline(deployment, version=row.dataset_version, by=row.started_by)
@@ -163,7 +165,10 @@ def _watch_evaluation(cycle: Cycle) -> None:
     if not passes(candidate):
         _stop_evaluating(cycle, StopCode.GATE, _failed_rules(candidate))
         return
-    deployment, model = ensure_deployment(project=cycle.project), TunedModel.objects.get(job=cycle.job_id)
+    deployment, model = ensure_deployment(project=cycle.project), candidate.tuned_model
+    if model is None:
+        _stop_evaluating(cycle, StopCode.NOT_DEPLOYED, _("Its model is gone."))
+        return
     live_was = candidate.baseline.tuned_model_id if candidate.baseline else None
     if deployment.live_model_id not in (live_was, model.pk):
         _stop_evaluating(cycle, StopCode.NOT_DEPLOYED, _("Another model went live in the meantime."))

@@ -79,6 +79,13 @@ def test_the_whole_walk_to_a_deployed_model(engine, case, project, alice, nudges
     assert cycle.evaluation.tuned_model == cycle.job.tuned_model
     assert (cycle.evaluation.baseline, cycle.evaluation.has_probes) == (baseline, True)
 
+    TunedModel.objects.create(  # somebody makes a checkpoint of the job a model too
+        project=project,
+        name=f"{cycle.job.tuned_model}:ckpt-step-5",
+        base_model=cycle.job.base_model,
+        job=cycle.job,
+        location="runs/x/step-5/model",
+    )
     measure(cycle.evaluation)
     assert not advance_cycle(cycle=cycle)
     measure(baseline)
