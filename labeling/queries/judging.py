@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.db.models import Count, Exists, QuerySet
 
-from labeling.models import AgreementFigure, Comparison, Membership, Project, SecondReview, Submission
+from labeling.models import AgreementFigure, Comparison, Membership, Project, SecondReview, Submission, VoteDraft
 from labeling.models.comparison import free_for
 from labeling.states import ComparisonState, SubmissionState, TaskKind
 
@@ -15,6 +15,12 @@ def doubly_answered(project: Project) -> QuerySet[Submission]:
     rows = Submission.objects.filter(project=project, state__in=live, task__kind=TaskKind.ANSWER)
     several = rows.order_by().values("task").annotate(n=Count("author", distinct=True)).filter(n__gt=1)
     return rows.filter(task__in=several.values("task")).select_related("author").order_by("task_id", "pk")
+
+
+def open_vote_drafts(membership: Membership) -> "QuerySet[VoteDraft]":
+    """Return what the person began to say of comparisons that still wait for votes, the latest first."""
+    rows = VoteDraft.objects.filter(person=membership.user_id, comparison__project=membership.project_id)
+    return rows.filter(comparison__state=ComparisonState.OPEN).select_related("comparison").order_by("-saved_at")
 
 
 def what_to_judge(membership: Membership) -> dict[str, bool]:

@@ -20,6 +20,7 @@ from labeling.actions.submission import withdraw
 from labeling.actions.thread import mark_as_read
 from labeling.models import Draft, Membership, Submission
 from labeling.queries import require_member, work_counts
+from labeling.queries.judging import open_vote_drafts
 from labeling.queries.people import people
 from labeling.queries.review import THREAD, unread_by_author
 from labeling.states import SubmissionState
@@ -39,7 +40,9 @@ TABS = (
 @login_required
 def submission_list(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug)
+    begun_votes = list(open_vote_drafts(membership))
     counts = work_counts(membership)
+    counts["draft"] += len(begun_votes)
     wanted = request.GET.get("state")
     state = wanted if wanted in dict(TABS) else next((key for key, _label in TABS if counts[key]), "submitted")
     rows: QuerySet[Any]
@@ -59,6 +62,7 @@ def submission_list(request: HttpRequest, slug: str) -> HttpResponse:
         "this_week": person.weeks[-1],
         "rate": person.rate,
         "page": paginate(request, rows, size=20),
+        "begun_votes": begun_votes if state == "draft" else [],
         "state": state,
         "tabs": [(key, label, counts[key]) for key, label in TABS],
         "unread_comments": unread_by_author(membership),

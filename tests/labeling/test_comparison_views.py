@@ -95,12 +95,11 @@ class TestCompare:
         typed = {"choice": "same", "reason": "Both say", "revision": 0, "writer": "one", "step": 1}
         answer = client.post(url(comparison, "draft"), typed, headers={"HX-Request": "true"})
         assert (answer.status_code, b'name="revision" value="1"' in answer.content) == (200, True)
-        lost = {
-            **typed,
-            "reason": "Both say it.",
-            "step": 2,
-        }  # the answer before was lost: the same page, an old revision
+        # the answer before was lost: the same page, an old revision
+        lost = {**typed, "reason": "Both say it.", "step": 2}
         assert client.post(url(comparison, "draft"), lost).status_code == 200
+        mine = client.get(reverse("labeling-submission-list", args=[project.slug]), {"state": "draft"})
+        assert reverse("labeling-comparison-vote", args=[project.slug, comparison.pk]) in mine.content.decode()
         Comparison.objects.update(lease_expires_at=timezone.now(), leased_by=None)
         ComparisonFactory(project=project)
         assert client.get(NEXT)["Location"] == url(comparison)  # not the other one
