@@ -14,6 +14,7 @@ PASSWORD = "correct horse battery staple"
 MAKE = """
 import json, uuid
 from labeling.actions.case import report_output
+from labeling.actions.comparison import create_comparison
 from labeling.actions.instructions import acknowledge, publish_instructions
 from labeling.actions.project import create_project
 from labeling.actions.submission import submit
@@ -38,7 +39,10 @@ hand_in("Kim", "Who built the pier?", "A company from the mainland built it more
 add_prompts(project=project, prompts=[ask("How long is the pier?"), ask("May I fish there?"), ask("Is it lit at night?")])
 report = {"project": project, "model_name": "m", "reason": "wrong", "source": "chat"}
 report_output(messages=ask("When was the pier built?"), wrong_output="In 1950.", **report)
+report_output(messages=ask("When was the old pier built?"), wrong_output="In 1951.", **report)
 report_output(messages=ask("Does the pier cost anything?"), wrong_output="It is free.", **report)
+answers = ("It is lit until ten.", "It is lit all night.")
+create_comparison(project=project, messages=ask("Is the pier lit?"), answers=answers, source="import")
 print(json.dumps(sign_in(people["Rob"].user)))
 """.replace("PASSWORD", PASSWORD)
 FOCUS = """() => {
@@ -175,7 +179,7 @@ def test_a_contractor_needs_no_mouse(contractor: Keyboard, session: str) -> None
 
 
 def review(keys: Keyboard) -> None:
-    """Edit and accept Lea's text, send Kim's back, take that back and send it again."""
+    """Edit and accept Lea's text, send Kim's back, take that back, remark on a passage and send it again."""
     keys.page.goto("/p/pier/")
     keys.press("g", "s")
     keys.page.wait_for_url("**/review/*/")
@@ -196,8 +200,41 @@ def review(keys: Keyboard) -> None:
     keys.press("s")
     keys.stands_on("#send-comment")
     expect(keys.page.locator("#send-comment")).to_have_value("Which company?")
+    keys.press("Escape", "c")
+    keys.stands_on("[data-passage-row] textarea")
+    keys.write("In which year?")
     keys.press("Control+Enter")
     expect(keys.page.locator(".queue__last")).to_contain_text("Kim")
+
+
+def compare(keys: Keyboard) -> None:
+    """Judge two answers, with a reason."""
+    keys.press("g", "b")
+    keys.page.wait_for_url("**/compare/*/")
+    keys.press("1")
+    expect(keys.page.locator("input[name=choice]:checked")).to_have_count(1)
+    keys.tab_to("#reason")
+    keys.write("The harbour office says so.")
+    keys.press("Control+Enter")
+    keys.says("Nothing to compare")
+
+
+def merge(keys: Keyboard) -> None:
+    """Merge the case that is nearly the same, take that back, and merge it for good."""
+    keys.press("g", "a")
+    keys.page.wait_for_url("**/cases/")
+    keys.tab_to("main table a[href*='/cases/']")
+    keys.press("Enter")
+    keys.page.wait_for_url("**/cases/*/")
+    keys.press("d")
+    keys.says("is merged into")
+    keys.tab_to("section[aria-labelledby=near-title] a")
+    keys.press("Enter")
+    keys.says("Undo the merge")
+    keys.press("u")
+    keys.says("is a case of its own again")
+    keys.press("d")
+    keys.says("is merged into")
 
 
 def correct(keys: Keyboard) -> None:
@@ -239,6 +276,8 @@ def dismiss(keys: Keyboard) -> None:
 
 def test_a_reviewer_needs_no_mouse(reviewer: Keyboard) -> None:
     review(reviewer)
+    compare(reviewer)
+    merge(reviewer)
     correct(reviewer)
     dismiss(reviewer)
 
@@ -252,6 +291,7 @@ def test_the_author_answers_a_comment_without_a_mouse(contractor: Keyboard, revi
     keys.press("Enter")
     keys.page.wait_for_url("**state=returned")
     keys.says("Which company?")
+    keys.says("In which year?")
     keys.tab_to(".thread summary")
     keys.press("Enter")
     keys.tab_to(".thread textarea")
