@@ -5,17 +5,21 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pycld2
 import regex
 import torch
 from sacrebleu.metrics import CHRF
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ml import rundir
+from ml.answer_cache import AnswerCache, model_digest, row_key
+from ml.chat_template import load_tokenizer
 from ml.data import Message, encode_example, encode_prompt
 from ml.device import keep_freed_memory, pick_device
 from ml.errors import DataError
@@ -24,13 +28,22 @@ from ml.rundir import RunDirectory
 
 BATCH_SIZE = 48
 PATTERN_TIMEOUT_S = 1.0
+TEMPERATURE = 0.7
+GRAM = 4  # words (or, in a text of few, characters) of a phrase that is looked for again
+MIN_LANGUAGE_BYTES = 24
+# Suites whose prompts are answered, and suites whose answers are only read.
+ASKED = {"tests": "regression", "gold": "gold", "own": "own"}
+KEPT = ("held_out", "validation", "unrelated")
 CHRF_SCORE = CHRF()
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prompt of a test: the test's own (`probe` None) or one of its probes."""
+    """One prompt of a suite: a test's own (`probe` None) or one of its probes.
+
+    A gold task or a row of an own suite may lack a right answer (`chosen` "") or a wrong one (`rejected` "").
+    """
 
     id: str
     probe: int | None
@@ -40,10 +53,12 @@ class Case:
     chosen_ids: list[int]
     rejected_ids: list[int]
     checks: list[Row]
+    suite: str = "regression"
+    n_samples: int = 0
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        return ("regression" if self.probe is None else "probe", self.id, self.probe)
+        return (self.suite if self.probe is None else "probe", self.id, self.probe)
 
 
 @dataclass(frozen=True)
@@ -104,10 +119,30 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message],
     return [token for token, learnt in zip(encoded.ids, encoded.mask, strict=True) if learnt]
 
 
-def read_cases(run: RunDirectory, tokenizer: PreTrainedTokenizerBase) -> list[Case]:
-    """A case for each test and, unless the configuration leaves them out, for each probe. Raises DataError."""
+def repetition(text: str) -> float:
+    """The share of a text's phrases of four words that it has said before, 0 for a text that has fewer than two."""
+    words = text.split()
+    pieces: Sequence[str] = words if len(words) > 2 * GRAM else text
+    grams = [tuple(pieces[i : i + GRAM]) for i in range(len(pieces) - GRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if len(grams) > 1 else 0.0
+
+
+def language(text: str) -> str | None:
+    """The code of the language that a text is surely in."""
+    if len(text.encode()) < MIN_LANGUAGE_BYTES:
+        return None
+    try:
+        is_sure, _n_bytes, guesses = pycld2.detect(text)
+    except pycld2.error:  # bytes that the detector refuses
+        return None
+    return guesses[0][1] if is_sure else None
+
+
+def read_cases(run: RunDirectory, tokenizer: PreTrainedTokenizerBase, *, file: str = "tests") -> list[Case]:
+    """A case for each row and, unless the configuration leaves them out, for each probe. Raises DataError."""
     cases = []
-    for number, row in enumerate(run.rows("tests.jsonl"), start=1):
+    suite, n_samples = ASKED[file], run.config.get("samples", 0)
+    for number, row in enumerate(run.rows(f"{file}.jsonl"), start=1):
         try:
             chosen, rejected, checks = row["chosen"], row["rejected"], row.get("checks") or []
             prompts: list[tuple[int | None, list[Message]]] = [(None, row["messages"])]
@@ -122,14 +157,16 @@ def read_cases(run: RunDirectory, tokenizer: PreTrainedTokenizerBase) -> list[Ca
                     prompt=encode_prompt(tokenizer, prompt),
                     chosen=chosen,
                     rejected=rejected,
-                    chosen_ids=answer_tokens(tokenizer, prompt, chosen),
-                    rejected_ids=answer_tokens(tokenizer, prompt, rejected),
+                    chosen_ids=answer_tokens(tokenizer, prompt, chosen) if chosen else [],
+                    rejected_ids=answer_tokens(tokenizer, prompt, rejected) if rejected else [],
                     checks=checks,
+                    suite=suite,
+                    n_samples=n_samples if suite == "regression" and probe is None else 0,
                 )
                 for probe, prompt in prompts
             ]
         except KeyError as error:
-            raise DataError(f"tests.jsonl, line {number}: {error} is missing.") from error
+            raise DataError(f"{file}.jsonl, line {number}: {error} is missing.") from error
     return cases
 
 
@@ -146,13 +183,27 @@ def read_kept(run: RunDirectory, suite: str, tokenizer: PreTrainedTokenizerBase)
     return kept
 
 
-def judge(case: Case, *, answer: Answer, text: str, logprob_chosen: float, logprob_rejected: float) -> Row:
-    """The line of results.jsonl for one case; `right` is what docs/run-directory.md says."""
-    chrf_chosen, chrf_rejected = chrf(text, case.chosen), chrf(text, case.rejected)
-    checks = [{**check, "passed": passes(check, text)} for check in case.checks]
-    is_right = (
-        logprob_chosen > logprob_rejected and chrf_chosen > chrf_rejected and all(check["passed"] for check in checks)
-    )
+def is_right(case: Case, text: str, *, logprob_chosen: float | None, logprob_rejected: float | None) -> bool | None:
+    """Whether an answer is right, as docs/run-directory.md says; None where nothing says what right is."""
+    verdicts = [passes(check, text) for check in case.checks]
+    if case.chosen and case.rejected and logprob_chosen is not None and logprob_rejected is not None:
+        verdicts += [logprob_chosen > logprob_rejected, chrf(text, case.chosen) > chrf(text, case.rejected)]
+    return all(verdicts) if verdicts else None
+
+
+def judge(
+    case: Case,
+    *,
+    answer: Answer,
+    text: str,
+    logprob_chosen: float | None,
+    logprob_rejected: float | None,
+    sampled: Sequence[str] = (),
+) -> Row:
+    """The line of results.jsonl for one case."""
+    scores = {"logprob_chosen": logprob_chosen, "logprob_rejected": logprob_rejected}
+    wanted = language(case.chosen)
+    spoken = language(text) if wanted else None
     return {
         "id": case.id,
         "suite": case.key[0],
@@ -160,12 +211,14 @@ def judge(case: Case, *, answer: Answer, text: str, logprob_chosen: float, logpr
         "answer": text,
         "stopped": answer.is_stopped,
         "n_tokens": len(answer.ids),
-        "logprob_chosen": logprob_chosen,
-        "logprob_rejected": logprob_rejected,
-        "chrf_chosen": chrf_chosen,
-        "chrf_rejected": chrf_rejected,
-        "checks": checks,
-        "right": is_right,
+        **scores,
+        "chrf_chosen": chrf(text, case.chosen) if case.chosen else None,
+        "chrf_rejected": chrf(text, case.rejected) if case.rejected else None,
+        "repetition": round(repetition(text), 4),
+        "language": spoken == wanted if spoken else None,
+        "checks": [{**check, "passed": passes(check, text)} for check in case.checks],
+        "sampled": [{"answer": other, "right": is_right(case, other, **scores)} for other in sampled],
+        "right": is_right(case, text, **scores),
     }
 
 
@@ -173,65 +226,166 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def measure_cases(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case], *, max_tokens: int
-) -> Iterator[list[Row]]:
-    """The result lines of all cases, a batch at a time."""
-    stop = stop_tokens(model, tokenizer)
-    for indices in batches([len(case.prompt) for case in cases], size=BATCH_SIZE):
-        batch = [cases[i] for i in indices]
-        prompts = PromptBatch(model, [case.prompt for case in batch])
-        chosen = prompts.score([case.chosen_ids for case in batch])
-        rejected = prompts.score([case.rejected_ids for case in batch])
-        answers = prompts.decode(max_tokens=max_tokens, stop=stop)
-        yield [
-            judge(
-                case,
-                answer=answer,
-                text=tokenizer.decode(answer.ids, skip_special_tokens=True),
-                logprob_chosen=mean(a),
-                logprob_rejected=mean(b),
-            )
-            for case, answer, a, b in zip(batch, answers, chosen, rejected, strict=True)
-        ]
+def optional_scores(prompts: PromptBatch, answers: Sequence[list[int]]) -> list[float | None]:
+    """The mean log-likelihood per token of each answer, None where there is none."""
+    if not any(answers):
+        return [None] * len(answers)
+    scores = prompts.score([ids or [0] for ids in answers])
+    return [mean(score) if ids else None for ids, score in zip(answers, scores, strict=True)]
 
 
-def measure_kept(model: PreTrainedModel, kept: Sequence[Kept]) -> Iterator[list[Row]]:
-    """The result lines of all kept answers, a batch at a time."""
-    for indices in batches([len(k.prompt) + len(k.answer_ids) for k in kept], size=BATCH_SIZE):
-        batch = [kept[i] for i in indices]
-        scores = PromptBatch(model, [k.prompt for k in batch]).score([k.answer_ids for k in batch])
-        yield [
-            {"id": k.id, "suite": k.suite, "loss": -mean(score), "n_tokens": len(score)}
-            for k, score in zip(batch, scores, strict=True)
-        ]
+def answer_cases(
+    model: PreTrainedModel, cases: Sequence[Case], *, max_tokens: int, stop: set[int], seed: int
+) -> list[Row]:
+    """What the model says to a batch of cases, as it is kept: token ids and mean log-likelihoods."""
+    prompts = PromptBatch(model, [case.prompt for case in cases])
+    chosen = optional_scores(prompts, [case.chosen_ids for case in cases])
+    rejected = optional_scores(prompts, [case.rejected_ids for case in cases])
+    answers = prompts.decode(max_tokens=max_tokens, stop=stop)
+    sampled: list[list[list[int]]] = [[] for _ in cases]
+    chance = torch.Generator(device=model.device).manual_seed(seed)
+    for turn in range(max((case.n_samples for case in cases), default=0)):
+        asked = [place for place, case in enumerate(cases) if case.n_samples > turn]
+        batch = PromptBatch(model, [cases[place].prompt for place in asked])
+        drawn = batch.decode(max_tokens=max_tokens, stop=stop, temperature=TEMPERATURE, generator=chance)
+        for place, answer in zip(asked, drawn, strict=True):
+            sampled[place].append(answer.ids)
+    return [
+        {"ids": answer.ids, "stopped": answer.is_stopped, "chosen": a, "rejected": b, "sampled": samples}
+        for answer, a, b, samples in zip(answers, chosen, rejected, sampled, strict=True)
+    ]
 
 
-def share(values: Sequence[bool]) -> float | None:
-    return sum(values) / len(values) if values else None
+def read_answers(model: PreTrainedModel, kept: Sequence[Kept]) -> list[Row]:
+    """How likely the model finds a batch of good answers."""
+    prompts = PromptBatch(model, [k.prompt for k in kept])
+    scores, n_hits = prompts.score_and_hit([k.answer_ids for k in kept])
+    return [
+        {"loss": -mean(score), "n_tokens": len(score), "n_hits": hits}
+        for score, hits in zip(scores, n_hits, strict=True)
+    ]
+
+
+def share(values: Sequence[bool | None]) -> float | None:
+    """The share of what is true among what is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def mean_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
 
 
 def summarise(results: Sequence[Row]) -> Row:
     """The metrics of result.json from the lines of results.jsonl; null where there was nothing to measure."""
-    by_suite: dict[str, list[Row]] = {"regression": [], "probe": [], "held_out": [], "unrelated": []}
+    by_suite: dict[str, list[Row]] = {name: [] for name in (*ASKED.values(), "probe", *KEPT)}
     for row in results:
         by_suite[row["suite"]].append(row)
+    cases, asked = by_suite["regression"], by_suite["regression"] + by_suite["probe"]
 
     def loss(rows: Sequence[Row]) -> float | None:
         n_tokens = sum(row["n_tokens"] for row in rows)
         return sum(row["loss"] * row["n_tokens"] for row in rows) / n_tokens if n_tokens else None
 
+    def accuracy(rows: Sequence[Row]) -> float | None:
+        n_tokens = sum(row["n_tokens"] for row in rows)
+        return sum(row.get("n_hits", 0) for row in rows) / n_tokens if n_tokens else None
+
+    margins = [
+        row["logprob_chosen"] - row["logprob_rejected"]
+        for row in cases
+        if row.get("logprob_chosen") is not None and row.get("logprob_rejected") is not None
+    ]
     return {
-        "n_cases": len(by_suite["regression"]),
-        "efficacy": share([row["right"] for row in by_suite["regression"]]),
+        "n_cases": len(cases),
+        "efficacy": share([row["right"] for row in cases]),
+        "sampled_efficacy": share([each["right"] for row in cases for each in row.get("sampled", [])]),
         "n_probes": len(by_suite["probe"]),
         "generalisation": share([row["right"] for row in by_suite["probe"]]),
-        "stop_rate": share([row["stopped"] for row in by_suite["regression"] + by_suite["probe"]]),
-        "held_out_loss": loss(by_suite["held_out"]),
-        "n_held_out": len(by_suite["held_out"]),
-        "unrelated_loss": loss(by_suite["unrelated"]),
-        "n_unrelated": len(by_suite["unrelated"]),
+        "margin": mean_known(margins),
+        "chrf": mean_known([row.get("chrf_chosen") for row in cases]),
+        "checks": share([check["passed"] for row in asked for check in row.get("checks", [])]),
+        "stop_rate": share([row["stopped"] for row in asked]),
+        "n_answers": len(asked),
+        "answer_tokens": mean_known([row.get("n_tokens") for row in asked]),
+        "repetition": mean_known([row.get("repetition") for row in asked]),
+        "language": share([row.get("language") for row in asked]),
+        **{f"n_{name}": len(by_suite[name]) for name in ("gold", "own", *KEPT)},
+        **{f"{name}_right": share([row["right"] for row in by_suite[name]]) for name in ("gold", "own")},
+        **{f"{name}_chrf": mean_known([row.get("chrf_chosen") for row in by_suite[name]]) for name in ("gold", "own")},
+        **{f"{name}_loss": loss(by_suite[name]) for name in KEPT},
+        **{f"{name}_accuracy": accuracy(by_suite[name]) for name in KEPT},
     }
+
+
+@dataclass
+class Evaluator:
+    """One model and the settings of one run. The model is loaded once something is not known already."""
+
+    run: RunDirectory
+    folder: Path
+    cache: AnswerCache
+    _loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
+
+    @property
+    def max_tokens(self) -> int:
+        return self.run.config.get("max_tokens", 256)
+
+    def model(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        if self._loaded is None:
+            self._loaded = load_model(self.folder, device=pick_device(threads=self.run.config.get("threads")))
+        return self._loaded
+
+    def case_keys(self, cases: Sequence[Case]) -> list[str]:
+        settings = (self.max_tokens, TEMPERATURE, self.run.config.get("seed", 0))
+        return [row_key("case", c.prompt, c.chosen_ids, c.rejected_ids, c.n_samples, settings) for c in cases]
+
+    def kept_keys(self, kept: Sequence[Kept]) -> list[str]:
+        return [row_key("kept", k.prompt, k.answer_ids) for k in kept]
+
+    def measure_cases(self, cases: Sequence[Case]) -> list[Row]:
+        model, tokenizer = self.model()
+        # The seed follows from the prompts, so that a batch is drawn alike in every evaluation that asks it.
+        seed = int(row_key(self.run.config.get("seed", 0), [case.prompt for case in cases])[:12], 16)
+        return answer_cases(model, cases, max_tokens=self.max_tokens, stop=stop_tokens(model, tokenizer), seed=seed)
+
+    def measure_kept(self, kept: Sequence[Kept]) -> list[Row]:
+        return read_answers(self.model()[0], kept)
+
+
+def measured(
+    rows: Sequence[Any],
+    keys: Sequence[str],
+    lengths: Sequence[int],
+    cache: AnswerCache,
+    measure: Callable[[Sequence[Any]], list[Row]],
+) -> Iterator[list[tuple[Any, Row]]]:
+    """Rows with what is measured of them: first those that are known, then the others, a batch at a time."""
+    known = [(row, cache.get(key)) for row, key in zip(rows, keys, strict=True) if cache.get(key) is not None]
+    if known:
+        yield known
+    unknown = [i for i, key in enumerate(keys) if cache.get(key) is None]
+    for batch in batches([lengths[i] for i in unknown], size=BATCH_SIZE):
+        places = [unknown[i] for i in batch]
+        values = measure([rows[i] for i in places])
+        cache.add([keys[i] for i in places], values)
+        yield [(rows[i], value) for i, value in zip(places, values, strict=True)]
+
+
+def kept_line(kept: Kept, value: Row) -> Row:
+    return {"id": kept.id, "suite": kept.suite, **value}
+
+
+def case_line(tokenizer: PreTrainedTokenizerBase, case: Case, value: Row) -> Row:
+    return judge(
+        case,
+        answer=Answer(ids=value["ids"], is_stopped=value["stopped"]),
+        text=tokenizer.decode(value["ids"], skip_special_tokens=True),
+        logprob_chosen=value["chosen"],
+        logprob_rejected=value["rejected"],
+        sampled=[tokenizer.decode(ids, skip_special_tokens=True) for ids in value["sampled"]],
+    )
 
 
 @torch.inference_mode()
@@ -239,29 +393,49 @@ def evaluate(run: RunDirectory) -> Row:
     """Measure what results.jsonl does not say yet and return the result."""
     start = time.monotonic()
     keep_freed_memory()
-    device = pick_device(threads=run.config.get("threads"))
-    model, tokenizer = load_model(Path(run.config["model"]), device=device)
-    cases = read_cases(run, tokenizer)
-    kept = [k for suite in ("held_out", "unrelated") for k in read_kept(run, suite, tokenizer)]
+    folder = Path(run.config["model"])
+    if not (folder / "config.json").is_file():
+        raise DataError(f"There is no model in {folder.name}.")
+    tokenizer, digest = load_tokenizer(folder), model_digest(folder)
+    cache_folder = run.config.get("cache")
+    evaluator = Evaluator(run, folder, AnswerCache(Path(cache_folder) if cache_folder else None, digest))
+    cases = [c for file in ASKED for c in read_cases(run, tokenizer, file=file)]
+    kept = [k for suite in KEPT for k in read_kept(run, suite, tokenizer)]
     total = len(cases) + len(kept)
     path = run.path / "results.jsonl"
     results = rundir.read_whole_lines(path)
     known = {(row["suite"], row["id"], row.get("probe")) for row in results}
     cases, kept = [c for c in cases if c.key not in known], [k for k in kept if k.key not in known]
-    run.events.emit("started", total=total, done=total - len(cases) - len(kept))
+    case_keys, kept_keys = evaluator.case_keys(cases), evaluator.kept_keys(kept)
+    found = Counter(evaluator.cache.get(key) is not None for key in (*case_keys, *kept_keys))
+    run.events.emit("started", total=total, done=total - len(cases) - len(kept), n_cached=found[True])
     n_now, start_measuring = 0, time.monotonic()
-    for measured in (
-        measure_kept(model, kept),
-        measure_cases(model, tokenizer, cases, max_tokens=run.config.get("max_tokens", 256)),
-    ):
-        for rows in measured:
+    kept_lengths = [len(k.prompt) + len(k.answer_ids) for k in kept]
+    case_lengths = [len(c.prompt) for c in cases]
+    parts: tuple[Iterator[list[Row]], ...] = (
+        (
+            [kept_line(*pair) for pair in pairs]
+            for pairs in measured(kept, kept_keys, kept_lengths, evaluator.cache, evaluator.measure_kept)
+        ),
+        (
+            [case_line(tokenizer, *pair) for pair in pairs]
+            for pairs in measured(cases, case_keys, case_lengths, evaluator.cache, evaluator.measure_cases)
+        ),
+    )
+    for part in parts:
+        for rows in part:
             for row in rows:
                 rundir.append_line(path, row)
             results += rows
             n_now += len(rows)
             remaining = (total - len(results)) * (time.monotonic() - start_measuring) / n_now
             run.events.emit("progress", done=len(results), total=total, remaining_s=round(remaining, 1))
-    return {"metrics": summarise(results), "duration_s": round(time.monotonic() - start, 3)}
+    return {
+        "metrics": summarise(results),
+        "model_sha256": digest,
+        "n_cached": found[True],
+        "duration_s": round(time.monotonic() - start, 3),
+    }
 
 
 def main(argv: list[str]) -> int:

@@ -135,12 +135,17 @@ class PromptBatch:
 
     def score(self, answers: Sequence[list[int]]) -> list[list[float]]:
         """The log-likelihood of every token of one answer to each prompt; the batch is left as it was."""
+        return self.score_and_hit(answers)[0]
+
+    def score_and_hit(self, answers: Sequence[list[int]]) -> tuple[list[list[float]], list[int]]:
+        """As `score`, and how many tokens of each answer are what the model finds likeliest."""
         if len(answers) != len(self.next_logits) or not all(answers):
             raise ValueError("one answer of at least one token for each prompt")
         width = max(len(a) for a in answers)
         ids = torch.tensor([a + [0] * (width - len(a)) for a in answers])
         first = self.next_logits.float().log_softmax(-1)
         scores = first.gather(1, ids[:, :1].to(first.device)).tolist()
+        hits = [[hit] for hit in (first.argmax(-1) == ids[:, 0].to(first.device)).tolist()]
         mask, n_read = self.mask, width - 1
         columns = max(1, MAX_LOGITS // first.numel())
         for start in range(0, n_read, columns):
@@ -148,11 +153,14 @@ class PromptBatch:
             real = (torch.arange(start + 1, end + 1)[None] < torch.tensor([[len(a)] for a in answers])).long()
             logits = self._feed(ids[:, start:end], real, n_logits=0)
             targets = ids[:, start + 1 : end + 1].to(logits.device)
-            for row, logit, target in zip(scores, logits, targets, strict=True):
+            for row, hit, logit, target in zip(scores, hits, logits, targets, strict=True):
                 row += logit.float().log_softmax(-1).gather(1, target[:, None])[:, 0].tolist()
+                hit += (logit.argmax(-1) == target).tolist()
         self.cache.crop(-n_read)
         self.mask = mask
-        return [row[: len(a)] for row, a in zip(scores, answers, strict=True)]
+        lengths = [len(a) for a in answers]
+        n_hits = [sum(hit[:length]) for hit, length in zip(hits, lengths, strict=True)]
+        return [row[:length] for row, length in zip(scores, lengths, strict=True)], n_hits
 
     def decode(
         self, *, max_tokens: int, stop: set[int], temperature: float = 0.0, generator: torch.Generator | None = None

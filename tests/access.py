@@ -183,6 +183,9 @@ training-base-model-cancel own base_model
 training-evaluation-list reviewer
 training-evaluation-create admin
 training-evaluation-show reviewer evaluation
+training-evaluation-download reviewer evaluation
+training-evaluation-card reviewer
+training-gate-edit admin
 training-evaluation-cancel admin evaluation
 deployment-chat-show contractor
 deployment-conversation-show contractor conversation

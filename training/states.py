@@ -170,7 +170,9 @@ class FileFormat(TextChoices):
 class Suite(TextChoices):
     REGRESSION = "regression", _("Cases")
     PROBE = "probe", _("Probes")
-    HELD_OUT = "held_out", _("Held-out demonstrations")
+    HELD_OUT = "held_out", _("Held-out rows")
+    VALIDATION = "validation", _("Validation rows")
+    GOLD = "gold", _("Gold tasks")
     UNRELATED = "unrelated", _("Unrelated prompts")
 
 
@@ -204,9 +206,25 @@ class GateRule(TextChoices):
     EFFICACY = "efficacy", _("Cases answered right")
     NOT_LOWER = "not_lower", _("Cases answered right, no fewer than by the live model")
     BROKEN = "broken", _("Cases that the live model gets right and the candidate wrong")
+    FORGOTTEN = "forgotten", _("Cases fixed earlier that are answered wrong again")
     GENERALISATION = "generalisation", _("Probes answered right")
     STOP_RATE = "stop_rate", _("Answers that end by themselves")
     DRIFT = "drift", _("Rise of the loss on unrelated prompts")
+    HELD_OUT = "held_out", _("Rise of the loss on held-out rows")
+
+
+# What a candidate must keep to unless the project says otherwise; None: not asked. Shares of 1, except for counts.
+GATE_DEFAULTS: dict[str, float | None] = {
+    GateRule.EFFICACY: 0.9,
+    GateRule.NOT_LOWER: 0.0,
+    GateRule.BROKEN: 0.05,
+    GateRule.FORGOTTEN: 0,
+    GateRule.GENERALISATION: 0.8,
+    GateRule.STOP_RATE: 0.99,
+    GateRule.DRIFT: 0.03,
+    GateRule.HELD_OUT: None,
+}
+GATE_CEILINGS = (GateRule.BROKEN, GateRule.FORGOTTEN, GateRule.DRIFT, GateRule.HELD_OUT)
 
 
 class ExportState(TextChoices):

@@ -39,6 +39,14 @@ def merge_checkpoint(checkpoint_pk: int) -> None:
 
 
 @shared_task
+def judge_evaluation(evaluation_pk: int) -> None:
+    """Judge a measured model once the one that it is compared with is measured as well."""
+    from training.actions.evaluation import judge_evaluation as judge
+
+    judge(evaluation=Evaluation.objects.get(pk=evaluation_pk))
+
+
+@shared_task
 def make_export(export_pk: int) -> None:
     """Make a file of a dataset version; does nothing when it is made already."""
     from training.actions.export import make_export as make

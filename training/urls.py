@@ -8,8 +8,10 @@ from training.views import (
     dataset,
     dataset_rows,
     evaluation,
+    evaluation_report,
     example_import,
     export,
+    gate,
     job,
     model,
     new_job,
@@ -60,6 +62,11 @@ project_urls = [
     path("models/<int:pk>/made-of/", model.model_lineage, name="training-model-lineage"),
     path("evaluations/", evaluation.evaluation_list, name="training-evaluation-list"),
     path("evaluations/new/", evaluation.evaluation_create, name="training-evaluation-create"),
+    path("evaluations/card/", evaluation_report.evaluation_card, name="training-evaluation-card"),
+    path("gate/", gate.gate_edit, name="training-gate-edit"),
+    path(
+        "evaluations/<slug:key>/download/", evaluation_report.evaluation_download, name="training-evaluation-download"
+    ),
     path("evaluations/<slug:key>/", evaluation.evaluation_show, name="training-evaluation-show"),
     path("evaluations/<slug:key>/cancel/", evaluation.evaluation_cancel, name="training-evaluation-cancel"),
 ]

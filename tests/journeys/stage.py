@@ -295,7 +295,9 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
         "finished_at": now,
     }
     baseline = Evaluation.objects.create(key="eval-stage-base", **common)
-    evaluation = Evaluation.objects.create(key="eval-stage", tuned_model=model, baseline=baseline, **common)
+    evaluation = Evaluation.objects.create(
+        key="eval-stage", tuned_model=model, baseline=baseline, comparison={"measures": {}}, **common
+    )
     for test in RegressionTest.objects.filter(project=project)[:5]:
         for row in (baseline, evaluation):
             EvaluationResult.objects.create(

@@ -39,6 +39,7 @@ NO_PAGE = {
     "training-export-file": "a file",
     "training-job-stream": "events",
     "training-model-download": "a tar file",
+    "training-evaluation-download": "CSV",
     "training-model-gguf": "a GGUF file",
     "training-job-tensorboard": "a tar file",
     "deployment-health-show": "JSON",

@@ -6,7 +6,7 @@ import pytest
 
 from ml import rundir
 from ml.errors import DataError
-from ml.evaluate import Case, chrf, judge, main, passes, summarise
+from ml.evaluate import Case, chrf, judge, main, passes, repetition, summarise
 from ml.generate import Answer
 from tests.ml.tiny import assistant, save_tiny, user
 
@@ -156,6 +156,43 @@ def test_probes_are_left_out_on_request(run):
     (run / "config.json").write_text(json.dumps(config | {"probes": False}))
     assert main([str(run)]) == 0
     assert json.loads((run / "result.json").read_text())["metrics"]["n_probes"] == 0
+
+
+def test_the_same_weights_are_not_asked_twice(run, tmp_path, monkeypatch):
+    config = json.loads((run / "config.json").read_text()) | {"cache": str(tmp_path / "answers"), "samples": 1}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main([str(run)]) == 0
+    first, metrics = results(run), json.loads((run / "result.json").read_text())["metrics"]
+    for name in ("results.jsonl", "result.json", "events.jsonl"):
+        (run / name).unlink()
+    monkeypatch.setattr("ml.evaluate.load_model", None)  # whoever loads the model fails
+    assert main([str(run)]) == 0
+    again = json.loads((run / "result.json").read_text())
+    assert (results(run), again["metrics"], again["n_cached"]) == (first, metrics, 4)
+    (tmp_path / "tiny" / "generation_config.json").write_text('{"eos_token_id": 0}')
+    for name in ("results.jsonl", "result.json"):
+        (run / name).unlink()
+    assert main([str(run)]) != 0  # other files are another model
+
+
+def test_gold_tasks_are_right_by_their_checks_and_may_have_no_answer(run):
+    check = {"kind": "max_words", "value": 99}
+    rows = [{"id": "g1", "messages": [user("the cat")], "chosen": "", "rejected": "", "checks": [check]}]
+    rows += [{"id": "g2", "messages": [user("a dog")], "chosen": "ran", "rejected": "", "checks": []}]
+    write_rows(run / "gold.jsonl", rows)
+    assert main([str(run)]) == 0
+    found = results(run)
+    assert (found["gold", "g1", None]["right"], found["gold", "g2", None]["right"]) == (True, None)
+    metrics = json.loads((run / "result.json").read_text())["metrics"]
+    assert (metrics["n_gold"], metrics["gold_right"], metrics["n_cases"]) == (2, 1.0, 1)
+    assert metrics["gold_chrf"] is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("", 0.0), ("one two three", 0.0), ("a b c d a b c d a b c d", 5 / 9), ("啊啊啊啊啊啊", 2 / 3)]
+)
+def test_repetition(text, share):
+    assert repetition(text) == pytest.approx(share)
 
 
 def test_a_bad_test_fails_with_its_line(run, capsys):

@@ -5,17 +5,23 @@ from typing import Any
 import pytest
 
 from common.conversations import digest
-from labeling.models import Probe, Project, RegressionTest
+from common.models import Transition
+from labeling.models import Case, Probe, Project, RegressionTest
+from labeling.states import CaseState
 from tests.factories import TunedModelFactory
 from tests.training.conftest import make_correction, make_demonstration
 from training.actions import runner
+from training.actions.composition import Composition
 from training.actions.dataset import freeze_dataset
 from training.actions.errors import NotPossible
 from training.actions.evaluation import cancel_evaluation, execute_evaluation, request_evaluation
-from training.actions.gate import judge
+from training.actions.gate import judge, set_gate_limits
+from training.actions.recovery import recover
 from training.models import BaseModel, Evaluation, TunedModel
 from training.queries import measures, passes
-from training.states import EvaluationState, Suite
+from training.queries.gate import gate_limits
+from training.states import EvaluationState, GateRule, Suite
+from training.tasks import judge_evaluation as judge_task
 
 
 def make_test(project: Project, question: str, *probes: str) -> RegressionTest:
@@ -65,7 +71,7 @@ def test_the_run_directory_holds_the_suites(
     RegressionTest.objects.exclude(pk=test.pk).update(is_active=False)
     for n in range(40):
         make_demonstration(project, f"What is {n} and {n}?")
-    version = freeze_dataset(project=project)
+    version = freeze_dataset(project=project, composition=Composition(test_share=0.2))
     with django_capture_on_commit_callbacks(execute=True):
         evaluation = request(project, base_model, tuned_model=tuned_model, dataset_version=version)
     assert nudges == [evaluation.pk]
@@ -82,7 +88,8 @@ def test_the_run_directory_holds_the_suites(
             ],
         }
     ]
-    assert len(runner.read_lines(evaluation.run_dir / "held_out.jsonl")) == version.n_valid > 0
+    for name, n_rows in (("held_out", version.n_test), ("validation", version.n_valid)):
+        assert len(runner.read_lines(evaluation.run_dir / f"{name}.jsonl")) == n_rows > 0
     unrelated = runner.read_lines(evaluation.run_dir / "unrelated.jsonl")
     assert unrelated == runner.read_lines(runner.RESOURCES_DIR / "unrelated.jsonl") != []
     config = json.loads((evaluation.run_dir / "config.json").read_text())
@@ -132,17 +139,36 @@ def test_outcomes_are_kept_and_the_gate_judged(project, base_model, tuned_model,
     assert (found["efficacy_before"], found["efficacy_after"], found["generalisation_after"]) == (0.0, 1.0, 1.0)
     assert found["specificity_drift"] == pytest.approx(0.01)
     assert {rule["name"]: rule["passed"] for rule in after.gate} == dict.fromkeys(
-        ["efficacy", "not_lower", "broken", "generalisation", "stop_rate", "drift"], True
+        ["efficacy", "not_lower", "broken", "forgotten", "generalisation", "stop_rate", "drift"], True
     )
     assert passes(after)
 
 
-def test_a_baseline_named_later_is_judged_at_once(project, base_model, tuned_model, trainer) -> None:
+def test_a_baseline_named_later_is_judged_by_a_worker(
+    project, base_model, tuned_model, trainer, monkeypatch, django_capture_on_commit_callbacks
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr("training.tasks.judge_evaluation.delay", sent.append)
     trainer("succeed")
     make_test(project, "One?")
     before, after = run(request(project, base_model)), run(request(project, base_model, tuned_model=tuned_model))
     assert after.gate == []
-    assert passes(request(project, base_model, tuned_model=tuned_model, baseline=before))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert not passes(request(project, base_model, tuned_model=tuned_model, baseline=before))
+    assert sent == [after.pk]
+    judge_task(after.pk)
+    after.refresh_from_db()
+    assert passes(after)
+
+
+def test_a_lost_message_to_judge_is_made_up_for(project, base_model, tuned_model, trainer) -> None:
+    trainer("succeed")
+    make_test(project, "One?")
+    before, after = run(request(project, base_model)), run(request(project, base_model, tuned_model=tuned_model))
+    Evaluation.objects.filter(pk=after.pk).update(baseline=before)
+    recover()
+    after.refresh_from_db()
+    assert passes(after)
 
 
 def test_running_it_again_after_a_crash_replaces_the_outcomes(project, base_model, trainer) -> None:
@@ -221,8 +247,40 @@ def test_a_live_model_that_is_better_holds_the_candidate_back(project, base_mode
         baseline.results.create(**test, is_right=True)
         candidate.results.create(**test, is_right=n >= 2)
     rules = {rule["name"]: rule for rule in judge(candidate=candidate, baseline=baseline)}
-    assert rules["not_lower"] == {"name": "not_lower", "passed": False, "value": 0.95, "threshold": 1.0}
-    assert rules["broken"] == {"name": "broken", "passed": False, "value": 0.1, "threshold": 0.05}
+    not_lower, broken = rules["not_lower"], rules["broken"]
+    assert (not_lower["passed"], not_lower["threshold"]) == (False, 0)
+    assert not_lower["value"] == pytest.approx(-0.05)
+    assert (broken["passed"], broken["value"], broken["threshold"]) == (False, 0.1, 0.05)
+    assert 0 < broken["low"] < 0.05 < 0.1 < broken["high"] < 0.35
+    efficacy = candidate.comparison["measures"]["efficacy"]
+    assert (efficacy["n_lost"], efficacy["n_gained"], efficacy["p"]) == (2, 0, 0.5)
+    assert efficacy["difference"]["value"] == pytest.approx(-0.1)
+
+
+def test_a_case_that_was_fixed_and_is_wrong_again_refuses(project, base_model, tuned_model) -> None:
+    tests = [make_test(project, f"{n}?") for n in range(3)]
+    for test in tests[:2]:
+        Case.objects.filter(pk=test.case_id).update(state=CaseState.FIXED)
+    baseline = request(project, base_model)
+    candidate = request(project, base_model, tuned_model=tuned_model)
+    candidate.metrics = GOOD
+    for test, is_right in zip(tests, (True, False, False), strict=True):
+        candidate.results.create(suite=Suite.REGRESSION, row_id=str(test.pk), test=test, is_right=is_right)
+    rules = {rule["name"]: rule for rule in judge(candidate=candidate, baseline=baseline)}
+    forgotten = rules["forgotten"]
+    assert (forgotten["passed"], forgotten["value"], forgotten["cases"]) == (False, 1, [tests[1].case_id])
+
+
+def test_a_project_sets_its_own_limits(project, base_model, tuned_model, alice) -> None:
+    set_gate_limits(project=project, limits={"efficacy": 0.97, "drift": None, "held_out": 0.1}, by=alice)
+    baseline = request(project, base_model)
+    candidate = request(project, base_model, tuned_model=tuned_model)
+    baseline.metrics, candidate.metrics = GOOD | {"held_out_loss": 2.0}, GOOD | {"held_out_loss": 2.3}
+    rules = {rule["name"]: rule["passed"] for rule in judge(candidate=candidate, baseline=baseline)}
+    assert (rules["efficacy"], rules["held_out"], "drift" in rules) == (False, False, False)
+    told = Transition.objects.filter(what="gate: drift").get()
+    assert (told.before, told.after, told.by_name) == ("0.03", "off", str(alice))
+    assert gate_limits(project)[GateRule.STOP_RATE] == 0.99
 
 
 def test_what_was_not_measured_is_not_judged(project, base_model, tuned_model) -> None:

@@ -8,7 +8,8 @@ from tests.factories import TunedModelFactory
 from tests.training.test_evaluation_actions import make_test
 from training.actions.evaluation import execute_evaluation, request_evaluation
 from training.models import Evaluation, TunedModel
-from training.states import EvaluationState
+from training.queries.gate import gate_limits
+from training.states import EvaluationState, GateRule
 
 HTMX = {"HTTP_HX_REQUEST": "true"}
 
@@ -108,7 +109,7 @@ def test_the_result_shows_verdict_measures_and_cases(sign_in, rita, evaluation, 
     text = client.get(url("show", evaluation)).content.decode()
     for shown in (
         "Efficacy",
-        "of 2 cases",
+        "cases answered right",
         "100\N{NO-BREAK SPACE}%",
         "1.0\N{NO-BREAK SPACE}%",
         "It is blue.",
@@ -180,3 +181,49 @@ def test_cases_cost_no_query_each(sign_in, rita, project, evaluation, trainer, c
     _response, of_two = count_queries(lambda: client.get(url("show", evaluation)))
     _response, of_none = count_queries(lambda: client.get(url("show", evaluation) + "?cases=broken"))
     assert of_two == of_none
+
+
+def test_a_case_whose_probes_fail_is_not_fixed(sign_in, rita, evaluation, trainer) -> None:
+    finish(evaluation, trainer)
+    evaluation.results.filter(suite="probe").update(is_right=False)
+    client = sign_in(rita)
+    fixed = client.get(url("show", evaluation) + "?cases=fixed", **HTMX).content.decode()
+    assert "No case of this kind." in fixed
+    text = client.get(url("show", evaluation) + "?cases=still_wrong", **HTMX).content.decode()
+    assert text.count("<article") == text.count("Fewer than half of its probes are right.") == 2
+
+
+def test_the_report_is_sent_as_a_file(sign_in, rita, evaluation, trainer) -> None:
+    finish(evaluation, trainer)
+    client = sign_in(rita)
+    lines = client.get(url("download", evaluation)).content.decode("utf-8-sig").splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("group,case,prompt")
+    assert lines[1].startswith("fixed,")
+    report = client.get(url("download", evaluation) + "?format=json").json()
+    assert (report["passes"], len(report["cases"]), report["cases"][0]["group"]) == (True, 2, "fixed")
+    assert report["intervals"]["efficacy"]["after"]["value"] == 1.0
+
+
+def test_the_report_card_lists_models_that_were_not_measured_too(
+    sign_in, rita, project, base_model, evaluation, trainer
+):
+    finish(evaluation, trainer)
+    other = TunedModelFactory(project=project, job__base_model=base_model)
+    text = sign_in(rita).get(url("card")).content.decode()
+    assert evaluation.tuned_model.name in text
+    assert other.name in text
+    assert "not measured" in text
+    assert "Passes" in text
+
+
+def test_the_gate_is_set_in_percent_and_an_empty_field_switches_a_rule_off(sign_in, alice, project) -> None:
+    client, address = sign_in(alice), reverse("training-gate-edit", args=["kitchen"])
+    response = client.post(address, {"efficacy": "95", "forgotten": "2", "drift": ""})
+    assert response.status_code == 302
+    limits = gate_limits(project)
+    assert (limits[GateRule.EFFICACY], limits[GateRule.FORGOTTEN], limits[GateRule.DRIFT]) == (0.95, 2, None)
+    assert 'value="95.0"' in client.get(address).content.decode()
+    response = client.post(address, {"efficacy": "101"}, **HTMX)
+    assert response.status_code == 422
+    assert gate_limits(project) == limits

@@ -90,7 +90,7 @@ def test_a_job_trains_and_its_model_is_measured(project, tiny_model) -> None:
         assert evaluation.state == EvaluationState.SUCCEEDED, evaluation.error
     candidate.refresh_from_db()
     found = measures(candidate)
-    assert (found["n_cases"], found["n_probes"], found["n_held_out"]) == (3, 3, version.n_valid)
+    assert (found["n_cases"], found["n_probes"], found["n_held_out"]) == (3, 3, version.n_test)
     assert found["efficacy_after"] is not None
     assert found["specificity_drift"] is not None
     assert {rule["name"] for rule in candidate.gate} >= {"efficacy", "generalisation", "drift", "stop_rate"}

@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from common.conversations import digest
 from common.states import StateError, move
-from labeling.models import Project, RegressionTest, User
+from labeling.models import GoldTask, Project, RegressionTest, User
 from labeling.queries import regression_suite
 from training import tasks
 from training.actions import runner
@@ -43,10 +44,16 @@ def request_evaluation(
     One of the same model and suites that is finished or at work is returned instead of a second; one with probes also
     serves who asks without. `tuned_model` None: the base model itself. `dataset_version` gives the held-out rows; None:
     the project's newest, so that two models asked for together meet the same suites. A given `baseline` is what the
-    evaluation is compared with from now on; the gate is judged as soon as both are finished.
+    evaluation is compared with from now on; a worker judges the gate as soon as both are finished.
     """
     version = dataset_version or project.dataset_versions.own().order_by("-number").first()
-    suites = {"tests": _test_rows(project), "held_out": _held_out_rows(version), "unrelated": _unrelated_rows()}
+    suites = {
+        "tests": _test_rows(project),
+        "gold": _gold_rows(project),
+        "held_out": _split_rows(version, Split.TEST),
+        "validation": _split_rows(version, Split.VALID),
+        "unrelated": _unrelated_rows(),
+    }
     suite_hash = digest({**suites, "max_tokens": MAX_TOKENS})
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)  # two requests at once get one evaluation
@@ -65,15 +72,25 @@ def request_evaluation(
             _write_run_directory(evaluation, suites)
             nudge(evaluation)
         if baseline is not None and baseline.pk not in (evaluation.pk, evaluation.baseline_id):
-            Evaluation.objects.filter(pk=evaluation.pk).update(baseline=baseline, gate=[])
+            Evaluation.objects.filter(pk=evaluation.pk).update(baseline=baseline, gate=[], comparison={})
             evaluation.refresh_from_db()
-            _judge_where_ready(evaluation)
+            transaction.on_commit(lambda: tasks.judge_evaluation.delay(evaluation.pk))
     return evaluation
 
 
 def nudge(evaluation: Evaluation) -> None:
     """Tell the gpu queue about a waiting evaluation once the row is committed."""
     transaction.on_commit(lambda: tasks.run_evaluation.delay(evaluation.pk))
+
+
+def judge_evaluation(*, evaluation: Evaluation) -> None:
+    """Judge the gate once both sides are measured, else do nothing. For workers: the statistics load numpy.
+
+    Rows are read anew: the baseline may have been named while this one ran.
+    """
+    row = Evaluation.objects.select_related("project", "baseline").get(pk=evaluation.pk)
+    if row.baseline and row.state == row.baseline.state == EvaluationState.SUCCEEDED:
+        evaluation.gate = judge(candidate=row, baseline=row.baseline)
 
 
 def cancel_evaluation(*, evaluation: Evaluation, by: User | None = None) -> None:
@@ -152,10 +169,24 @@ def _test_rows(project: Project) -> Rows:
     ]
 
 
-def _held_out_rows(version: DatasetVersion | None) -> Rows:
+def _gold_rows(project: Project) -> Rows:
+    gold_tasks = GoldTask.objects.in_use().filter(task__project=project).exclude(task__messages=[])
+    return [
+        {
+            "id": str(gold.pk),
+            "messages": gold.task.messages,
+            "chosen": gold.reference,
+            "rejected": "",
+            "checks": gold.checks,
+        }
+        for gold in gold_tasks.select_related("task").order_by("pk")
+    ]
+
+
+def _split_rows(version: DatasetVersion | None, split: Split) -> Rows:
     if version is None:
         return []
-    rows = version.rows.filter(split__in=[Split.VALID, Split.TEST]).exclude(kind=RowKind.PAIR).order_by("position")
+    rows = version.rows.filter(split=split).exclude(kind=RowKind.PAIR).order_by("position")
     return [{"id": row_hash, "messages": messages} for row_hash, messages in rows.values_list("row_hash", "messages")]
 
 
@@ -180,6 +211,9 @@ def _write_config(evaluation: Evaluation) -> None:
         "parent_pid": runner.worker_pid(evaluation.worker),
         "max_tokens": MAX_TOKENS,
         "probes": evaluation.has_probes,
+        "samples": int(evaluation.has_probes),
+        "seed": 0,
+        "cache": str(settings.VAR_DIR / "answers"),
     }
     runner.write_json(evaluation.run_dir / "config.json", config)
 
@@ -228,21 +262,14 @@ def _finish(evaluation: Evaluation, child: runner.Child, state: str) -> None:
                 n_total=n_results,
                 finished_at=now,
             )
-            _judge_where_ready(evaluation)
+            judge_evaluation(evaluation=evaluation)
             for candidate in evaluation.candidates.filter(state=EvaluationState.SUCCEEDED, gate=[]):
-                _judge_where_ready(candidate)
+                judge_evaluation(evaluation=candidate)
     elif runner.was_stopped(child, n_attempts=evaluation.n_attempts):
         change_state(evaluation, EvaluationState.QUEUED)
     else:
         _kind, message = runner.sort_error(child=child, result=result)
         change_state(evaluation, EvaluationState.FAILED, error=message, finished_at=now)
-
-
-def _judge_where_ready(evaluation: Evaluation) -> None:
-    """Judge once both sides are measured. Rows are read anew: the baseline may have been named while this one ran."""
-    row = Evaluation.objects.select_related("baseline").get(pk=evaluation.pk)
-    if row.baseline and row.state == row.baseline.state == EvaluationState.SUCCEEDED:
-        evaluation.gate = judge(candidate=row, baseline=row.baseline)
 
 
 def _keep_results(evaluation: Evaluation) -> int:
@@ -255,6 +282,7 @@ def _keep_results(evaluation: Evaluation) -> int:
 
 def _result_rows(evaluation: Evaluation) -> Iterator[EvaluationResult]:
     tests = {row["id"]: row for row in runner.read_lines(evaluation.run_dir / "tests.jsonl")}
+    gold = {row["id"]: row for row in runner.read_lines(evaluation.run_dir / "gold.jsonl")}
     test_pks = set(RegressionTest.objects.filter(project_id=evaluation.project_id).values_list("pk", flat=True))
     for line in runner.read_lines(evaluation.run_dir / "results.jsonl"):
         test = tests.get(line["id"]) if line["suite"] in (Suite.REGRESSION, Suite.PROBE) else None
@@ -272,4 +300,7 @@ def _result_rows(evaluation: Evaluation) -> Iterator[EvaluationResult]:
             result.data = {**line, "chosen": test["chosen"], "rejected": test["rejected"]}
             result.messages = test["messages"] if result.probe is None else test["probes"][result.probe]
             result.test_id = int(line["id"]) if int(line["id"]) in test_pks else None
+        elif line["suite"] == Suite.GOLD:
+            result.messages = gold[line["id"]]["messages"]
+            result.data = {**line, "chosen": gold[line["id"]]["chosen"]}
         yield result

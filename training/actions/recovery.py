@@ -41,6 +41,7 @@ def recover() -> None:
             with contextlib.suppress(StateError):
                 _recover_evaluation(evaluation)
     recover_checkpoints()
+    _judge_forgotten()
     delete_expired_files()
     keep_forgotten_models()
     nudge_waiting()
@@ -63,6 +64,13 @@ def nudge_waiting() -> None:
     job = Job.objects.waiting().first()
     if job:
         tasks.run_job.apply_async((job.pk,), expires=NUDGE_EXPIRES_S)
+
+
+def _judge_forgotten() -> None:
+    """Judge what is measured on both sides and was not judged, because its message was lost."""
+    measured = EvaluationState.SUCCEEDED
+    for evaluation in Evaluation.objects.filter(state=measured, baseline__state=measured, comparison={}, gate=[])[:20]:
+        evaluations.judge_evaluation(evaluation=evaluation)
 
 
 def _recover_job(job: Job) -> None:

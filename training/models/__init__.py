@@ -1,6 +1,6 @@
 from training.models.checkpoint import Checkpoint
 from training.models.dataset import DatasetRow, DatasetVersion
-from training.models.evaluation import Evaluation, EvaluationResult
+from training.models.evaluation import Evaluation, EvaluationResult, GateLimits
 from training.models.export import DatasetExport
 from training.models.file import File
 from training.models.job import Event, Job
@@ -20,6 +20,7 @@ __all__ = [
     "EvaluationResult",
     "Event",
     "File",
+    "GateLimits",
     "Job",
     "JobPreflight",
     "Preset",

@@ -42,6 +42,9 @@ class Evaluation(models.Model):
     gate = models.JSONField(
         default=list, help_text="the gate's rules and their results, written once both sides are measured"
     )
+    comparison = models.JSONField(
+        default=dict, help_text="intervals of its measures, and of the differences from the baseline's, with the gate"
+    )
     error = models.TextField(blank=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -66,6 +69,16 @@ class Evaluation(models.Model):
     @property
     def model_name(self) -> str:
         return self.tuned_model.name if self.tuned_model else self.base_model.slug
+
+
+class GateLimits(models.Model):
+    """Where a project's gate differs from `GATE_DEFAULTS`: {a GateRule: a limit, or null for a rule that is not asked}."""
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="gate_limits")
+    limits = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"gate of {self.project_id}"
 
 
 class EvaluationResult(models.Model):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from common.diff import diff_long
 from common.htmx import STOP_POLLING, render_page
 from common.pagination import paginate
 from labeling.models import Membership
@@ -17,8 +18,10 @@ from labeling.states import Role
 from training.actions.errors import NotPossible
 from training.actions.evaluation import cancel_evaluation, request_evaluation
 from training.models import Evaluation, TunedModel
-from training.queries import baseline_model, case_results, measures, passes, probe_counts
-from training.states import EvaluationState, GateRule
+from training.queries import baseline_model, passes
+from training.queries.report import grouped_cases, probes_hold
+from training.states import GATE_CEILINGS, EvaluationState, GateRule
+from training.views.measure_rows import measure_rows
 
 AT_WORK = (EvaluationState.QUEUED, EvaluationState.RUNNING)
 N_CASES_SHOWN = 20
@@ -99,10 +102,12 @@ def _find(membership: Membership, key: str) -> Evaluation:
 
 
 def _is_waiting(evaluation: Evaluation) -> bool:
-    """Whether something is still to come: its own measures, or those of the model that it is compared with."""
+    """Whether something is still to come: measures, its own or those that it is compared with, or the gate's verdict."""
     baseline = evaluation.baseline
-    own_is_done = evaluation.state == EvaluationState.SUCCEEDED
-    return evaluation.state in AT_WORK or bool(own_is_done and baseline and baseline.state in AT_WORK)
+    if evaluation.state != EvaluationState.SUCCEEDED or baseline is None:
+        return evaluation.state in AT_WORK
+    is_unjudged = baseline.state == EvaluationState.SUCCEEDED and not (evaluation.gate or evaluation.comparison)
+    return baseline.state in AT_WORK or is_unjudged
 
 
 def _verdict(evaluation: Evaluation) -> dict[str, str]:
@@ -118,6 +123,8 @@ def _verdict(evaluation: Evaluation) -> dict[str, str]:
         return {"tone": "", "text": _("The model is measured; the live model, for the comparison, is not yet.")}
     if passes(evaluation):
         return {"tone": "ok", "text": _("The candidate passes every rule of the gate: it may go live.")}
+    if _is_waiting(evaluation):
+        return {"tone": "", "text": _("Both models are measured; the gate is about to speak.")}
     if not evaluation.gate:
         return {"tone": "", "text": _("Nothing was there to be judged: no case, no unrelated prompt.")}
     n_failed = sum(not rule["passed"] for rule in evaluation.gate)
@@ -139,13 +146,18 @@ def _comparison(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
     chosen = request.GET.get("cases", "")
     shown = [case for case in cases if case["group"] == chosen] if chosen in groups else cases
     tabs = [{"name": name, "label": label, "n": counts[name]} for name, label in groups.items()]
+    page = Paginator(shown, N_CASES_SHOWN).get_page(request.GET.get("page"))
+    for case in page:
+        before, after = case["before"], case["after"]
+        if before and before.answer != after.answer:
+            case["diff"] = diff_long(before.answer, after.answer)
     return {
         "compared": baseline,
-        "measures": _measure_rows(measures(evaluation)),
+        "measures": measure_rows(evaluation, baseline),
         "rules": [_rule(rule) for rule in evaluation.gate],
         "tabs": [{"name": "all", "label": _("All"), "n": len(cases)}, *tabs],
         "tab": chosen if chosen in groups else "all",
-        "page": Paginator(shown, N_CASES_SHOWN).get_page(request.GET.get("page")),
+        "page": page,
     }
 
 
@@ -162,27 +174,14 @@ def _groups(is_compared: bool) -> dict[str, str]:
 
 def _cases(evaluation: Evaluation, baseline: Evaluation | None) -> list[dict[str, Any]]:
     """Return the cases with both answers, the worst group first."""
-    before, probes = case_results(baseline) if baseline else {}, probe_counts(evaluation)
     labels = _groups(baseline is not None)
-    cases = []
-    for row_id, after in case_results(evaluation).items():
-        old = before.get(row_id)
-        if baseline is None:
-            group = "right" if after.is_right else "wrong"
-        elif after.is_right:
-            group = "kept" if old and old.is_right else "fixed"
-        else:
-            group = "broken" if old and old.is_right else "still_wrong"
-        cases.append(
-            {
-                "after": after,
-                "before": old,
-                "group": group,
-                "label": labels[group],
-                "probes": probes.get(row_id),
-                "faults": [] if after.is_right else _faults(after.data),
-            }
-        )
+    cases = grouped_cases(evaluation, baseline)
+    for case in cases:
+        after = case["after"]
+        case["label"] = labels[case["group"]]
+        case["faults"] = [] if after.is_right else _faults(after.data)
+        if not probes_hold(case["probes"]):
+            case["faults"].append(_("Fewer than half of its probes are right."))
     order = list(labels)
     return sorted(cases, key=lambda case: (order.index(case["group"]), case["after"].pk))
 
@@ -199,49 +198,11 @@ def _faults(line: dict[str, Any]) -> list[str]:
     return faults
 
 
-def _measure_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the lines of the table: label, what it counts, live and candidate; shares apart from losses."""
-    return [
-        {
-            "label": _("Efficacy"),
-            "hint": ngettext("of %(n)d case", "of %(n)d cases", found["n_cases"]) % {"n": found["n_cases"]},
-            "before": found["efficacy_before"],
-            "after": found["efficacy_after"],
-            "is_share": True,
-        },
-        {
-            "label": _("Generalisation"),
-            "hint": ngettext("of %(n)d probe", "of %(n)d probes", found["n_probes"]) % {"n": found["n_probes"]},
-            "before": found["generalisation_before"],
-            "after": found["generalisation_after"],
-            "is_share": True,
-        },
-        {
-            "label": _("Stop rate"),
-            "hint": _("answers that end by themselves"),
-            "before": found["stop_rate_before"],
-            "after": found["stop_rate_after"],
-            "is_share": True,
-        },
-        {
-            "label": _("Held-out loss"),
-            "hint": ngettext("on %(n)d demonstration", "on %(n)d demonstrations", found["n_held_out"])
-            % {"n": found["n_held_out"]},
-            "before": found["held_out_loss_before"],
-            "after": found["held_out_loss_after"],
-        },
-        {
-            "label": _("Specificity drift"),
-            "hint": ngettext("on %(n)d unrelated prompt", "on %(n)d unrelated prompts", found["n_unrelated"])
-            % {"n": found["n_unrelated"]},
-            "before": None,
-            "after": found["specificity_drift"],
-            "is_drift": True,
-        },
-    ]
-
-
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     name = GateRule(rule["name"])
-    is_ceiling = name in (GateRule.BROKEN, GateRule.DRIFT)
-    return {**rule, "label": name.label, "is_ceiling": is_ceiling}
+    return {
+        **rule,
+        "label": name.label,
+        "is_ceiling": name in GATE_CEILINGS,
+        "is_count": name == GateRule.FORGOTTEN,
+    }
