@@ -52,12 +52,12 @@ def read_health() -> dict[str, Any]:
     return _call("GET", "/health", None, timeout_s=HEALTH_TIMEOUT_S)
 
 
-def load_model(*, name: str, path: str) -> None:
+def load_model(*, name: str, path: str, timeout_s: float = LOAD_TIMEOUT_S) -> None:
     """Return when the engine is ready to answer with the model; at once where it is loaded already.
 
-    Raises EngineAway, EngineBusy or ModelNotLoadable.
+    Raises EngineAway (also when it takes longer than `timeout_s`), EngineBusy or ModelNotLoadable.
     """
-    _call("POST", "/load", {"model": name, "path": path}, timeout_s=LOAD_TIMEOUT_S)
+    _call("POST", "/load", {"model": name, "path": path}, timeout_s=timeout_s)
 
 
 def unload_model(*, name: str) -> None:

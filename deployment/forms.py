@@ -146,6 +146,37 @@ class DeployForm(forms.Form):
         self.fields["model"].queryset = TunedModel.objects.filter(project=project)  # type: ignore[attr-defined]
 
 
+class StepForm(forms.Form):
+    """A step of a candidate. `model` is what the person saw: after somebody else's step, promoting does not promote another."""
+
+    SHADOW, CANARY, PROMOTE, WITHDRAW = "shadow", "canary", "promote", "withdraw"
+
+    model = forms.ModelChoiceField(TunedModel.objects.none())
+    step = forms.ChoiceField(
+        label=_("Step"),
+        choices=[
+            (SHADOW, _("Shadow: answers copies of real prompts, nobody sees it")),
+            (CANARY, _("Canary: answers a share of the conversations")),
+            (PROMOTE, _("Live")),
+            (WITHDRAW, _("Withdraw")),
+        ],
+    )
+    percent = forms.IntegerField(
+        label=_("Share of the conversations, in percent"), min_value=1, max_value=99, required=False
+    )
+    reason = forms.CharField(label=_("Reason"), required=False, max_length=500)
+
+    def __init__(self, data: Any = None, *, project: Project) -> None:
+        super().__init__(data)
+        self.fields["model"].queryset = TunedModel.objects.filter(project=project)  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("step") == self.CANARY and not data.get("percent") and "percent" not in self.errors:
+            self.add_error("percent", _("Say how many percent of the conversations it is to answer."))
+        return data
+
+
 class RollBackForm(forms.Form):
     """`live` is what the person saw as live: a second click, or one after somebody else's, does not go further back."""
 

@@ -24,6 +24,7 @@ from common.conversations import Message
 from deployment import engine
 from deployment.actions.errors import EngineError, UnknownTarget
 from deployment.models import Completion, Conversation, Deployment
+from deployment.queries.routing import choose_model
 from deployment.states import CompletionState
 from labeling.models import ApiKey, Project, User
 from training.models import BaseModel, TunedModel
@@ -50,18 +51,21 @@ class Route:
     path: str
     tuned_model: TunedModel | None = None
     deployment: Deployment | None = None
+    thread: str = ""
 
 
-def find_route(*, project: Project, target: str) -> Route:
+def find_route(*, project: Project, target: str, thread: str = "") -> Route:
     """Return who answers to `target`: a deployment's name, a model of the project, or a base model by its slug or an old name.
 
-    Raises UnknownTarget, and ModelNotLoadable for weights that the engine may not read.
+    A deployment with a canary chooses by the conversation's `thread` (deployment/queries/routing.py). Raises UnknownTarget, and ModelNotLoadable for weights that the engine may not read.
     """
     deployment = (
-        Deployment.objects.select_related("live_model", "base_model").filter(project=project, name=target).first()
+        Deployment.objects.select_related("live_model", "candidate_model", "base_model")
+        .filter(project=project, name=target)
+        .first()
     )
     if deployment is not None:
-        return _route_to(deployment.live_model or deployment.base_model, deployment)
+        return _route_to(choose_model(deployment, thread=thread), deployment, thread)
     tuned_model = TunedModel.objects.filter(project=project).named(target).first()
     if tuned_model is not None:
         return _route_to(tuned_model)
@@ -103,6 +107,7 @@ def new_completion(
         project=project,
         deployment=route.deployment,
         tuned_model=route.tuned_model,
+        thread=route.thread,
         model_name=route.name,
         conversation=conversation,
         side=side,
@@ -198,8 +203,8 @@ def _write_end(completion: Completion, fields: dict[str, Any]) -> None:
             setattr(completion, name, value)
 
 
-def _route_to(model: TunedModel | BaseModel, deployment: Deployment | None = None) -> Route:
+def _route_to(model: TunedModel | BaseModel, deployment: Deployment | None = None, thread: str = "") -> Route:
     path = engine.relative_path(model.folder)
     if isinstance(model, TunedModel):
-        return Route(name=model.name, path=path, tuned_model=model, deployment=deployment)
-    return Route(name=model.slug, path=path, deployment=deployment)
+        return Route(name=model.name, path=path, tuned_model=model, deployment=deployment, thread=thread)
+    return Route(name=model.slug, path=path, deployment=deployment, thread=thread)

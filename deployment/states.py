@@ -28,10 +28,24 @@ CYCLE_MOVES: dict[str, set[str]] = {
 CYCLE_ENDED = (CycleState.PROMOTED, CycleState.STOPPED)
 
 
+class Stage(TextChoices):
+    """How far a deployment's candidate has come: (none) ──► shadow ──► canary ──► live, or withdrawn at any time."""
+
+    SHADOW = "shadow", pgettext_lazy("stage of a candidate", "Shadow")
+    CANARY = "canary", pgettext_lazy("stage of a candidate", "Canary")
+
+
 class ChangeKind(TextChoices):
     CREATE = "create", _("Created")
+    SHADOW = "shadow", _("Shadow started")
+    CANARY = "canary", _("Canary set")
+    WITHDRAW = "withdraw", _("Candidate withdrawn")
     DEPLOY = "deploy", _("Deployed")
     ROLL_BACK = "roll_back", _("Rolled back")
+
+
+# What changes the live model; the others concern the candidate alone.
+LIVE_CHANGES = (ChangeKind.CREATE, ChangeKind.DEPLOY, ChangeKind.ROLL_BACK)
 
 
 class CompletionState(TextChoices):

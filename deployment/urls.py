@@ -1,6 +1,17 @@
 from django.urls import include, path
 
-from deployment.views import api_key, case_draft, chat, completion, cycle, health, lineage, release, retraction
+from deployment.views import (
+    api_key,
+    candidate,
+    case_draft,
+    chat,
+    completion,
+    cycle,
+    health,
+    lineage,
+    release,
+    retraction,
+)
 
 project_patterns = [
     path("chat/", chat.show, name="deployment-chat-show"),
@@ -17,6 +28,7 @@ project_patterns = [
     path("deployment/", release.show, name="deployment-release-show"),
     path("deployment/deploy/", release.deploy, name="deployment-release-deploy"),
     path("deployment/roll-back/", release.back, name="deployment-release-roll-back"),
+    path("deployment/candidate/", candidate.step, name="deployment-candidate-step"),
     path("deployment/summary/", release.summary, name="deployment-project-summary"),
     path("lineage/", lineage.show, name="deployment-lineage-show"),
     path("retractions/", retraction.index, name="deployment-retraction-list"),

@@ -8,6 +8,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from common.models import Transition
 from labeling.models import Project
@@ -33,6 +34,11 @@ THINGS: Words = {
     "languages": _("languages"),
     "live model": _("live model"),
     "live model, gate overridden": _("live model, gate overridden"),
+    "candidate": _("candidate"),
+    "candidate in shadow": _("candidate in shadow"),
+    "candidate in shadow, gate overridden": _("candidate in shadow, gate overridden"),
+    "canary": pgettext_lazy("stage of a candidate", "canary"),
+    "canary, gate overridden": _("canary, gate overridden"),
     "membership": _("membership"),
     "merge": _("merge"),
     "merge undone": _("merge undone"),

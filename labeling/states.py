@@ -348,6 +348,7 @@ class WebhookEvent(TextChoices):
     CASE_OPENED = "case.opened", _("A case was opened")
     CASE_FIXED = "case.fixed", _("A case was fixed")
     MODEL_DEPLOYED = "model.deployed", _("A model was deployed")
+    CANDIDATE_CHANGED = "candidate.changed", _("A candidate came a step further, or was withdrawn")
 
 
 TEST_EVENT = "webhook.test"

@@ -201,6 +201,7 @@ deployment-completion-show reviewer completion
 deployment-release-show admin
 deployment-release-deploy admin
 deployment-release-roll-back admin
+deployment-candidate-step admin
 deployment-project-summary admin
 deployment-lineage-show reviewer
 deployment-retraction-list admin

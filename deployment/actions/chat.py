@@ -11,6 +11,7 @@ from deployment.actions.errors import AlreadySent, NotAnswered
 from deployment.gateway import Route, find_route, open_completion
 from deployment.models import Completion, Conversation
 from deployment.queries import prompt_for, turns_of
+from deployment.queries.routing import thread_of
 from deployment.states import CompletionState
 from labeling.actions.case import report_output
 from labeling.actions.errors import UnchangedText
@@ -45,7 +46,6 @@ def ask(
     The rows are written before anybody is asked. `token` comes from the page that was sent: the same one twice raises
     AlreadySent and changes nothing. Raises UnknownTarget and ModelNotLoadable.
     """
-    routes = [find_route(project=project, target=target) for target in targets]
     turns = turns_of(conversation) if conversation else []
     text, system = _tidy(text), _tidy(system)
     try:
@@ -55,6 +55,8 @@ def ask(
                 conversation = Conversation(project=project, user=user, title=title)
             conversation.targets = targets
             conversation.save()
+            thread = thread_of("chat", conversation.pk)
+            routes = [find_route(project=project, target=target, thread=thread) for target in targets]
             return [
                 Attempt(
                     open_completion(
@@ -85,7 +87,8 @@ def ask_anew(*, completion: Completion, token: UUID) -> Attempt:
         raise NotAnswered(_("This answer belongs to no chat."))
     is_still_asked = completion.side < len(conversation.targets)
     target = conversation.targets[completion.side] if is_still_asked else completion.model_name
-    route = find_route(project=completion.project, target=target)
+    thread = thread_of("chat", conversation.pk)
+    route = find_route(project=completion.project, target=target, thread=thread)
     parameters = dict(completion.parameters)
     if completion.response and not parameters.get("temperature"):
         parameters["temperature"] = SAMPLED_TEMPERATURE

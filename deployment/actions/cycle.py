@@ -14,7 +14,7 @@ from deployment.actions.errors import AlreadyLive, CycleAtWork, CycleEnded, Mode
 from deployment.actions.release import deploy_model, ensure_deployment
 from deployment.models import Cycle, Deployment, DeploymentChange
 from deployment.queries import cycles_at_work
-from deployment.states import CYCLE_MOVES, CycleState, StopCode
+from deployment.states import CYCLE_MOVES, ChangeKind, CycleState, StopCode
 from labeling.actions.case_training import return_from_training, start_training
 from labeling.models import Case, Project, User
 from labeling.states import CaseState
@@ -177,7 +177,7 @@ def _watch_evaluation(cycle: Cycle) -> None:
     try:
         change = deploy_model(deployment=deployment, model=model, by=cycle.started_by, evaluation=candidate)
     except AlreadyLive:
-        change = deployment.changes.filter(to_model=model).first()
+        change = deployment.changes.filter(to_model=model, kind=ChangeKind.DEPLOY).first()
     except ReleaseConflict:
         return  # the next call sees who was first
     except ModelNotLoadable as error:

@@ -21,7 +21,8 @@ class DeploymentError(Exception):
     │   ├── ModelIsLive          a deployment answers with the model, so it cannot be deleted
     │   ├── OverrideNeedsReason  the gate did not pass and nobody said why to deploy all the same
     │   ├── ReleaseConflict      somebody else changed the deployment first
-    │   └── NothingToRollBack    there is no earlier model
+    │   ├── NothingToRollBack    there is no earlier model
+    │   └── NoCandidate          no model is beside the live one
     ├── BatchEnded               the batch is over, it cannot be cancelled
     └── CycleError
         ├── CycleAtWork          a cycle is at work in the project; field `cycle`
@@ -82,6 +83,10 @@ class ReleaseConflict(ReleaseError):
 
 
 class NothingToRollBack(ReleaseError):
+    pass
+
+
+class NoCandidate(ReleaseError):
     pass
 
 

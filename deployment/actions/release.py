@@ -13,26 +13,26 @@ from deployment.actions.errors import (
     EngineBusy,
     ModelIsLive,
     NothingToRollBack,
-    OverrideNeedsReason,
-    ReleaseConflict,
 )
+from deployment.actions.route_change import Target, admitted, change_route
 from deployment.models import Deployment, DeploymentChange
-from deployment.queries import ASSISTANT, latest_evaluation, settled_cases
+from deployment.queries import ASSISTANT, settled_cases
 from deployment.states import ChangeKind
 from labeling.actions.case_training import settle_case, start_training
-from labeling.actions.webhook import announce
 from labeling.models import Project, User
-from labeling.states import CaseState, WebhookEvent
+from labeling.states import CaseState
 from training.actions.artefacts import fetch_model
 from training.actions.catalog import ensure_bundled_base_model
 from training.actions.registry import delete_model
 from training.models import BaseModel, Evaluation, TunedModel
-from training.queries import passes
+
+ROLL_BACK_LOAD_S = 3.0
 
 
 def ensure_deployment(*, project: Project) -> Deployment:
     """Return the project's deployment "assistant"; a new one answers with the catalog's default base model."""
-    existing = Deployment.objects.select_related("live_model", "base_model").filter(project=project, name=ASSISTANT)
+    existing = Deployment.objects.select_related("live_model", "candidate_model", "base_model")
+    existing = existing.filter(project=project, name=ASSISTANT)
     if deployment := existing.first():
         return deployment
     base_model = BaseModel.objects.order_by("-is_default", "pk").first() or ensure_bundled_base_model()
@@ -64,27 +64,27 @@ def deploy_model(
     """
     if deployment.live_model_id == model.pk:
         raise AlreadyLive(_("%(model)s is live already.") % {"model": model.name})
-    evaluation = evaluation or latest_evaluation(model)
-    if not reason.strip() and not (evaluation and passes(evaluation)):
-        raise OverrideNeedsReason(_("This model did not pass the gate. Say why it is to go live all the same."))
-    _load(model)
+    evaluation = admitted(model, reason=reason, evaluation=evaluation)
+    load(model)
     with transaction.atomic():
-        change = _switch(deployment, model, kind=ChangeKind.DEPLOY, by=by, reason=reason, evaluation=evaluation)
+        change = change_route(
+            deployment, Target(live=model), kind=ChangeKind.DEPLOY, by=by, reason=reason, evaluation=evaluation
+        )
         if evaluation is not None:
             _settle(model, evaluation)
     return change
 
 
-def roll_back(*, deployment: Deployment, by: User | None) -> DeploymentChange:
-    """Let the deployment answer with what was live before the present model. Cases keep what was said of them.
+def roll_back(*, deployment: Deployment, by: User | None, reason: str = "") -> DeploymentChange:
+    """Let the deployment answer everything with what was live before the present model. Cases keep what was said of them.
 
-    Raises NothingToRollBack, ModelNotLoadable, ReleaseConflict.
+    The former model is given a few seconds to load, then it goes live all the same: what is live now is not wanted.
+    A candidate is withdrawn. Raises NothingToRollBack, ModelNotLoadable, ReleaseConflict.
     """
     model = previous_model(deployment)
     if model is not None:
-        _load(model)
-    with transaction.atomic():
-        return _switch(deployment, model, kind=ChangeKind.ROLL_BACK, by=by)
+        load(model, timeout_s=ROLL_BACK_LOAD_S)
+    return change_route(deployment, Target(live=model), kind=ChangeKind.ROLL_BACK, by=by, reason=reason)
 
 
 def previous_model(deployment: Deployment) -> TunedModel | None:
@@ -103,50 +103,11 @@ def previous_model(deployment: Deployment) -> TunedModel | None:
     return history[-1]
 
 
-def _load(model: TunedModel) -> None:
+def load(model: TunedModel, *, timeout_s: float = engine.LOAD_TIMEOUT_S) -> None:
+    """Let the engine load the model; one that is away, busy or slow does it when it is asked. Raises ModelNotLoadable."""
     fetch_model(model=model)
     with contextlib.suppress(EngineAway, EngineBusy):  # the sweep sees to it that live models are loaded
-        engine.load_model(name=model.name, path=engine.relative_path(model.folder))
-
-
-def _switch(
-    deployment: Deployment,
-    model: TunedModel | None,
-    *,
-    kind: ChangeKind,
-    by: User | None,
-    reason: str = "",
-    evaluation: Evaluation | None = None,
-) -> DeploymentChange:
-    before = deployment.live_model
-    rows = Deployment.objects.filter(pk=deployment.pk, live_model=before)
-    if not rows.update(live_model=model):
-        raise ReleaseConflict(_("Somebody else changed the deployment first. Look at it again, then decide."))
-    deployment.live_model = model
-    is_override = kind == ChangeKind.DEPLOY and not (evaluation and passes(evaluation))
-    record(
-        deployment,
-        what="live model, gate overridden" if is_override else "live model",
-        before=before.name if before else "base model",
-        after=model.name if model else "base model",
-        by=by,
-        reason=reason.strip(),
-    )
-    names = {"model": deployment.live_name, "before": before.name if before else deployment.base_model.slug}
-    announce(
-        project_pk=deployment.project_id,
-        event=WebhookEvent.MODEL_DEPLOYED,
-        data={"deployment": deployment.name, "kind": kind.value, **names},
-    )
-    return DeploymentChange.objects.create(
-        deployment=deployment,
-        kind=kind,
-        from_model=before,
-        to_model=model,
-        by=by,
-        reason=reason.strip(),
-        evaluation=evaluation,
-    )
+        engine.load_model(name=model.name, path=engine.relative_path(model.folder), timeout_s=timeout_s)
 
 
 def _settle(model: TunedModel, evaluation: Evaluation) -> None:
@@ -160,7 +121,7 @@ def retire_model(*, model: TunedModel, by: User | None = None) -> None:
     """Delete a model that no deployment answers with. Raises ModelIsLive, and ModelInUse while a job trains from it."""
     with transaction.atomic():
         deployments = Deployment.objects.select_for_update(of=("self",)).filter(project_id=model.project_id)
-        if any(deployment.live_model_id == model.pk for deployment in deployments):
+        if any(model.pk in (each.live_model_id, each.candidate_model_id) for each in deployments):
             raise ModelIsLive(_("A deployment answers with this model. Deploy another one first."))
         delete_model(model=model)
         record(model, what="model", before=model.name, after="deleted", by=by)

@@ -13,7 +13,7 @@ from deployment.actions.cycle import advance_cycle
 from deployment.actions.errors import EngineError
 from deployment.health import SWEEP_FILE
 from deployment.models import Completion, Cycle
-from deployment.queries import cycles_at_work, warm_deployments
+from deployment.queries import cycles_at_work, warm_models
 from deployment.states import CompletionState
 from training.actions.artefacts import fetch_model
 from training.models import TunedModel
@@ -54,14 +54,14 @@ def end_abandoned() -> int:
 
 
 def keep_loaded() -> None:
-    """Ask for the live models that the engine does not hold. One that failed to load is left for a person to see."""
+    """Ask for the live models and candidates that the engine does not hold. One that failed to load is left for a person to see."""
     try:
         held = {model["name"] for model in engine.read_health().get("models", [])}
     except EngineError:
         return
-    for deployment in warm_deployments(limit=N_WARM):
-        model = deployment.live_model or deployment.base_model
-        if deployment.live_name in held:
+    for model in warm_models(limit=N_WARM):
+        name = model.name if isinstance(model, TunedModel) else model.slug
+        if name in held:
             continue
         try:
             path = engine.relative_path(model.folder)
@@ -70,8 +70,8 @@ def keep_loaded() -> None:
         if isinstance(model, TunedModel):
             fetch_model(model=model)
         if model.folder.is_dir():
-            tasks.load_model.apply_async((deployment.live_name, path), expires=30)
-            held.add(deployment.live_name)
+            tasks.load_model.apply_async((name, path), expires=30)
+            held.add(name)
 
 
 def warm_up(*, name: str, path: str) -> None:

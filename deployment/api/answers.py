@@ -26,6 +26,7 @@ from deployment.api.asked import Asked
 from deployment.engine import AnswerEnd, TokenScore
 from deployment.gateway import Route, find_route, generate, new_completion
 from deployment.models import Completion
+from deployment.queries.routing import thread_of, thread_of_messages
 from labeling.api.key import require_key
 from labeling.states import Scope
 
@@ -175,7 +176,8 @@ def _open(request: HttpRequest, parse: Callable[[Params], Asked], prefix: str) -
     key = require_key(request, Scope.INFERENCE)
     asked = parse(Params(read_json(request)))
     try:
-        route = find_route(project=key.project, target=asked.target)
+        thread = thread_of("api", *asked.named) if asked.named else thread_of_messages(asked.prompts[0], "api", key.pk)
+        route = find_route(project=key.project, target=asked.target, thread=thread)
     except (UnknownTarget, ModelNotLoadable) as error:
         raise wire_error(error, target=asked.target) from error
     name = new_id(prefix)

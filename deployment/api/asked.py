@@ -51,6 +51,7 @@ class Asked:
     has_echo: bool = False
     is_stored: bool = False
     metadata: dict[str, str] | None = None
+    named: tuple[str, ...] = ()  # what the caller calls the conversation, or whose it is; empty: nothing was said
     n_top: int | None = field(default=None)  # likely tokens to tell beside each, None: tell nothing of tokens
 
 
@@ -112,8 +113,20 @@ def _parse(
         is_stream=is_stream,
         has_usage=params.inner("stream_options").flag("include_usage"),
         metadata=params.metadata(),
+        named=_named(params),
         **fields,
     )
+
+
+def _named(params: Params) -> tuple[str, ...]:
+    """The conversation by its own name, else the person whose it is: an answer's model depends on it while there is a canary."""
+    conversation = (params.metadata() or {}).get("conversation_id")
+    if conversation:
+        return ("conversation", conversation)
+    for name in ("safety_identifier", "user"):
+        if isinstance(person := params.raw(name), str) and person:
+            return ("person", person)
+    return ()
 
 
 def _refuse_what_is_not_served(params: Params) -> None:

@@ -1,20 +1,41 @@
 from django.db import models
 
-from deployment.states import ChangeKind
+from deployment.states import ChangeKind, Stage
 from labeling.models import Project, User
 from training.models import BaseModel, Evaluation, TunedModel
 
 
 class Deployment(models.Model):
-    """A stable public name that answers with the live model; `live_model` null means the base model as it is."""
+    """A stable public name that answers with the live model; `live_model` null means the base model as it is.
+
+    The candidate, where there is one, is beside it: in shadow nobody sees its answers, as a canary it has
+    `canary_percent` of the conversations.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="deployments")
     name = models.SlugField(max_length=50, default="assistant")
     base_model = models.ForeignKey(BaseModel, models.PROTECT, related_name="+")
     live_model = models.ForeignKey(TunedModel, models.PROTECT, null=True, related_name="+")
+    candidate_model = models.ForeignKey(TunedModel, models.PROTECT, null=True, related_name="+")
+    stage = models.CharField(max_length=10, choices=Stage.choices, blank=True, help_text="of the candidate")
+    canary_percent = models.PositiveSmallIntegerField(default=0, help_text="conversations of the candidate, in percent")
+    stage_since = models.DateTimeField(null=True, help_text="when the candidate came to its stage")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["project", "name"], name="deployment_name")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="deployment_name"),
+            models.CheckConstraint(
+                condition=models.Q(candidate_model=None, stage="", canary_percent=0)
+                | models.Q(candidate_model__isnull=False, stage=str(Stage.SHADOW), canary_percent=0)
+                | models.Q(
+                    candidate_model__isnull=False,
+                    stage=str(Stage.CANARY),
+                    canary_percent__gte=1,
+                    canary_percent__lte=99,
+                ),
+                name="deployment_stage",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -45,6 +45,9 @@ class Completion(models.Model):
     model_name = models.CharField(max_length=200, help_text="who answered, kept as text")
     conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, related_name="completions")
     side = models.PositiveSmallIntegerField(default=0, help_text="column of a side-by-side chat")
+    thread = models.CharField(
+        max_length=16, blank=True, help_text="hash of the conversation: the same in all its turns"
+    )
     user = models.ForeignKey(User, models.SET_NULL, null=True, related_name="completions")
     api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="completions")
     is_stored = models.BooleanField(default=False, help_text="asked for with `store`: the API lists it")

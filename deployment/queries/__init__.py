@@ -213,10 +213,14 @@ def log_matching(rows: CompletionQuerySet, text: str) -> CompletionQuerySet:
     return rows.filter(Q(response__icontains=text) | Q(messages__icontains=text) | Q(messages__icontains=escaped))
 
 
-def warm_deployments(*, limit: int) -> list[Deployment]:
-    """Return the deployments whose models the engine should hold, the most recently used first."""
-    rows = Deployment.objects.select_related("live_model", "base_model").annotate(used=Max("completions__pk"))
-    return list(rows.order_by(F("used").desc(nulls_last=True), "pk")[:limit])
+def warm_models(*, limit: int) -> list[TunedModel | BaseModel]:
+    """Return the models that the engine should hold: what is live, the most recently used first, then the candidates."""
+    rows = Deployment.objects.select_related("live_model", "candidate_model", "base_model")
+    rows = rows.annotate(used=Max("completions__pk")).order_by(F("used").desc(nulls_last=True), "pk")
+    deployments = list(rows[:limit])
+    live = [deployment.live_model or deployment.base_model for deployment in deployments]
+    candidates = [deployment.candidate_model for deployment in deployments if deployment.candidate_model]
+    return [*live, *candidates][:limit]
 
 
 def week_of_traffic(project: Project) -> dict[str, int]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Max
 
 from deployment.models import Deployment, DeploymentChange
+from deployment.states import ChangeKind
 from labeling.models import Project
 from training.models import TunedModel
 from training.queries.lineage import ModelUse, retracted_counts_of_models
@@ -26,7 +27,12 @@ class DeploymentUse:
 def deployments_with(models: Sequence[ModelUse]) -> list[DeploymentUse]:
     """Return where these models were ever deployed: what is live first, then the newest."""
     uses = {use.model.pk: use for use in models}
-    changes = DeploymentChange.objects.filter(to_model__in=uses).order_by().values_list("deployment_id", "to_model_id")
+    answering = (ChangeKind.CANARY, ChangeKind.DEPLOY, ChangeKind.ROLL_BACK)
+    changes = (
+        DeploymentChange.objects.filter(to_model__in=uses, kind__in=answering)
+        .order_by()
+        .values_list("deployment_id", "to_model_id")
+    )
     since = {(deployment, model): at for deployment, model, at in changes.annotate(at=Max("at")) if model is not None}
     rows = Deployment.objects.in_bulk({deployment for deployment, _model in since})
     found = [

@@ -18,6 +18,7 @@ from deployment.forms import DeployForm, RollBackForm
 from deployment.models import Cycle, Deployment
 from deployment.queries import candidates, cycles_at_work, week_of_traffic
 from deployment.queries.lineage import retracted_in_live
+from deployment.states import LIVE_CHANGES
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
@@ -29,7 +30,7 @@ N_CHANGES = 50
 @login_required
 def show(request: HttpRequest, slug: str) -> HttpResponse:
     """What is live, what could be, and how it came to be so."""
-    return _page(request, require_member(request, slug, Role.ADMIN))
+    return show_deployment(request, require_member(request, slug, Role.ADMIN))
 
 
 @require_POST
@@ -38,15 +39,15 @@ def deploy(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     form = DeployForm(request.POST, project=membership.project)
     if not form.is_valid():
-        return _page(request, membership, problem=_("Choose a model of this project."), status=422)
+        return show_deployment(request, membership, problem=_("Choose a model of this project."), status=422)
     model, reason = form.cleaned_data["model"], form.cleaned_data["reason"]
     try:
         deployment = ensure_deployment(project=membership.project)
         deploy_model(deployment=deployment, model=model, by=membership.user, reason=reason)
     except OverrideNeedsReason as error:
-        return _page(request, membership, problem=str(error), problem_pk=model.pk, status=422)
+        return show_deployment(request, membership, problem=str(error), problem_pk=model.pk, status=422)
     except DeploymentError as error:
-        return _page(request, membership, problem=str(error), status=409)
+        return show_deployment(request, membership, problem=str(error), status=409)
     messages.success(request, _("%(model)s is live.") % {"model": model.name})
     return redirect("deployment-release-show", slug)
 
@@ -59,11 +60,11 @@ def back(request: HttpRequest, slug: str) -> HttpResponse:
     deployment = ensure_deployment(project=membership.project)
     if not form.is_valid() or form.cleaned_data["live"] != deployment.live_model_id:
         problem = _("The deployment has changed since you opened the page. Look at it again, then decide.")
-        return _page(request, membership, problem=problem, status=409)
+        return show_deployment(request, membership, problem=problem, status=409)
     try:
         roll_back(deployment=deployment, by=membership.user)
     except DeploymentError as error:
-        return _page(request, membership, problem=str(error), status=409)
+        return show_deployment(request, membership, problem=str(error), status=409)
     messages.success(request, _("%(model)s is live again.") % {"model": deployment.live_name})
     return redirect("deployment-release-show", slug)
 
@@ -83,22 +84,25 @@ def summary(request: HttpRequest, slug: str) -> HttpResponse:
     return render_page(request, "deployment/project_summary.html", context, fragment="deployment/_summary.html")
 
 
-def _page(
+def show_deployment(
     request: HttpRequest, membership: Membership, *, problem: str = "", problem_pk: int | None = None, status: int = 200
 ) -> HttpResponse:
+    """Render the page of the deployment, under a `problem` where a step was not taken."""
     project = membership.project
     deployment = ensure_deployment(project=project)
     rows = deployment.changes.select_related("from_model", "to_model", "by", "evaluation").prefetch_related("cycles")
-    changes = list(rows[:N_CHANGES])
+    held = _held_models()
     context = {
         "problem": problem,
         "problem_pk": problem_pk,
         "deployment": deployment,
-        "changes": changes,
-        "current": changes[0] if changes else None,
+        "changes": rows[:N_CHANGES],
+        "current": rows.filter(kind__in=LIVE_CHANGES).first(),
+        "step": rows.exclude(kind__in=LIVE_CHANGES).first(),
         "candidates": candidates(project),
         "n_retracted": retracted_in_live(project).get(deployment.pk, 0),
-        "engine_state": _engine_state(deployment),
+        "engine_state": _engine_state(held, deployment.live_name),
+        "candidate_state": _engine_state(held, deployment.candidate_model.name) if deployment.candidate_model else "",
         "can_roll_back": _can_roll_back(deployment),
     }
     return render_page(request, "deployment/release_show.html", context, status=status)
@@ -112,10 +116,15 @@ def _can_roll_back(deployment: Deployment) -> bool:
     return True
 
 
-def _engine_state(deployment: Deployment) -> str:
-    """Return how the engine holds the live model: ready, loading, failed, missing (loaded with the next request) or away."""
+def _held_models() -> dict[str, str] | None:
+    """Return the state of each model that the engine holds; None where it does not answer."""
     try:
         models = engine.read_health().get("models", [])
     except EngineError:
-        return "away"
-    return next((str(model["state"]) for model in models if model["name"] == deployment.live_name), "missing")
+        return None
+    return {str(model["name"]): str(model["state"]) for model in models}
+
+
+def _engine_state(held: dict[str, str] | None, name: str) -> str:
+    """Return how the engine holds the model: ready, loading, failed, missing (loaded with the next request) or away."""
+    return "away" if held is None else held.get(name, "missing")
