@@ -22,7 +22,8 @@ from django.utils.translation import gettext as _
 
 from common.conversations import Message
 from deployment import engine
-from deployment.actions.errors import EngineError, UnknownTarget
+from deployment.actions.errors import EngineAway, EngineError, UnknownTarget
+from deployment.going_on import go_on, repeatable
 from deployment.models import Completion, Conversation, Deployment
 from deployment.queries.routing import choose_model
 from deployment.states import CompletionState
@@ -137,18 +138,32 @@ async def generate(
     parts: list[str] = []
     began = time.monotonic()
     parameters = {name: completion.parameters[name] for name in ENGINE_PARAMETERS if name in completion.parameters}
+    asked: dict[str, Any] = {
+        "name": route.name,
+        "path": route.path,
+        "messages": completion.messages,
+        "parameters": repeatable(parameters),
+    }
     end: engine.AnswerEnd | None = None
     try:
-        answer = engine.stream_answer(
-            name=route.name, path=route.path, messages=completion.messages, parameters=parameters
-        )
-        async with aclosing(answer):
-            async for part in answer:
-                if isinstance(part, engine.AnswerEnd):
-                    end = part
-                else:
-                    parts.append(part)
-                    yield part
+        try:
+            async with aclosing(engine.stream_answer(**asked)) as answer:
+                async for part in answer:
+                    if isinstance(part, engine.AnswerEnd):
+                        end = part
+                    else:
+                        parts.append(part)
+                        yield part
+        except EngineAway as error:
+            if not parts:
+                raise
+            async with aclosing(go_on(**asked, sent="".join(parts), broken=error)) as rest:
+                async for part in rest:
+                    if isinstance(part, engine.AnswerEnd):
+                        end = part
+                    else:
+                        parts.append(part)
+                        yield part
     except EngineError as error:
         await _close(saved, completion, CompletionState.FAILED, parts, began, error=str(error)[:500])
         raise

@@ -34,6 +34,7 @@ class StubEngine:
         self.models: dict[str, str] = {}
         self.refuse_load: tuple[int, str] | None = None
         self.refuse_generate: tuple[int, str] | None = None
+        self.refused_models: set[str] = set()  # these cannot be loaded
         self.break_off = False
         self.error_line: dict[str, str] | None = None
         self.held = False  # after the first piece, answers wait for `release` or for the client to go away
@@ -107,6 +108,8 @@ class StubEngine:
         if self.refuse_generate:
             status, message = self.refuse_generate
             return JSONResponse({"error": {"message": message}}, status_code=status)
+        if body["model"] in self.refused_models:
+            return JSONResponse({"error": {"message": "broken weights", "kind": "load"}}, status_code=507)
         return StreamingResponse(self._lines(body), media_type="application/x-ndjson")
 
     async def _lines(self, body: dict[str, Any]) -> AsyncIterator[str]:
