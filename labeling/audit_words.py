@@ -8,7 +8,6 @@ from django.core.exceptions import FieldDoesNotExist
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from common.models import Transition
 from labeling.models import Project
@@ -37,7 +36,7 @@ THINGS: Words = {
     "candidate": _("candidate"),
     "candidate in shadow": _("candidate in shadow"),
     "candidate in shadow, gate overridden": _("candidate in shadow, gate overridden"),
-    "canary": pgettext_lazy("stage of a candidate", "canary"),
+    "canary": _("canary"),
     "canary, gate overridden": _("canary, gate overridden"),
     "membership": _("membership"),
     "merge": _("merge"),

@@ -120,7 +120,7 @@ def _write(
     what = WHATS[kind] + (", gate overridden" if is_override else "")
     record(deployment, what=what, before=said_before, after=said_after, by=by, reason=reason)
     is_live_change = kind in LIVE_CHANGES
-    data = {"deployment": deployment.name, "kind": kind.value, "model": after, "before": before}
+    data: dict[str, object] = {"deployment": deployment.name, "kind": kind.value, "model": after, "before": before}
     if not is_live_change:
         data |= {"percent": weight, "by_rule": by is None, "reason": reason}
     announce(
