@@ -32,7 +32,7 @@ class GateForm(forms.Form):
                 required=False,
                 min_value=-100 if rule == GateRule.NOT_LOWER else 0,
                 max_value=10_000 if is_count else 100,
-                initial=None if limit is None else (limit if is_count else round(limit * 100, 4)),
+                initial=None if limit is None else f"{limit if is_count else limit * 100:g}",
                 help_text=HINTS.get(rule, ""),
             )
             default = GATE_DEFAULTS[rule]
