@@ -250,6 +250,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-base-models": {"task": "training.tasks.sweep_base_models", "schedule": 60.0},
     "count-statistics": {"task": "training.tasks.count_statistics", "schedule": 10.0, "options": {"expires": 10.0}},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
+    "guard-deployments": {
+        "task": "deployment.tasks.guard_deployments",
+        "schedule": 20.0,
+        "options": {"expires": 20.0},
+    },
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
     "sweep-agreement": {"task": "labeling.tasks.sweep_agreement", "schedule": 300.0},

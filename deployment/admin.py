@@ -3,7 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from deployment.models import Batch, Completion, Cycle, Deployment, DeploymentChange
+from deployment.models import Batch, Completion, Cycle, Deployment, DeploymentChange, ShadowAnswer
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -35,6 +35,12 @@ class CompletionAdmin(ReadOnlyAdmin):
     list_display = ("key", "project", "model_name", "state", "rating", "created_at")
     list_filter = ("state", "rating")
     search_fields = ("key", "response")
+
+
+@admin.register(ShadowAnswer)
+class ShadowAnswerAdmin(ReadOnlyAdmin):
+    list_display = ("completion", "tuned_model", "state", "is_same", "verdict", "created_at")
+    list_filter = ("state", "verdict")
 
 
 @admin.register(Batch)

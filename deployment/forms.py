@@ -4,7 +4,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from deployment.models import Deployment
 from deployment.queries import targets_of
+from deployment.states import ShadowVerdict
 from labeling.models import Project, User
 from labeling.queries.case import reason_choices
 from labeling.states import Reason, Scope
@@ -175,6 +177,22 @@ class StepForm(forms.Form):
         if data.get("step") == self.CANARY and not data.get("percent") and "percent" not in self.errors:
             self.add_error("percent", _("Say how many percent of the conversations it is to answer."))
         return data
+
+
+class ShadowForm(forms.Form):
+    verdict = forms.ChoiceField(choices=ShadowVerdict.choices)
+    opens_case = forms.BooleanField(required=False)
+
+
+class RulesForm(forms.ModelForm):
+    """What a deployment does by itself."""
+
+    class Meta:
+        model = Deployment
+        fields = ["shadow_percent", "shadow_per_minute", "is_guarded"]
+        widgets = {
+            name: forms.NumberInput(attrs={"class": "input--short"}) for name in ("shadow_percent", "shadow_per_minute")
+        }
 
 
 class RollBackForm(forms.Form):

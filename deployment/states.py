@@ -48,6 +48,15 @@ class ChangeKind(TextChoices):
 LIVE_CHANGES = (ChangeKind.CREATE, ChangeKind.DEPLOY, ChangeKind.ROLL_BACK)
 
 
+class ShadowVerdict(TextChoices):
+    """What a reviewer makes of a candidate's answer, beside the live one."""
+
+    SAME = "same", pgettext_lazy("of the candidate's answer", "As good")
+    BETTER = "better", pgettext_lazy("of the candidate's answer", "Better")
+    WORSE = "worse", pgettext_lazy("of the candidate's answer", "Worse")
+    BOTH_WRONG = "both_wrong", _("Both wrong")
+
+
 class CompletionState(TextChoices):
     STREAMING = "streaming", _("Being written")
     DONE = "done", _("Done")

@@ -25,6 +25,22 @@ def run_batches() -> None:
     run()
 
 
+@shared_task(time_limit=600)
+def run_shadows() -> None:
+    """Answer copies of real prompts with the candidates in shadow."""
+    from deployment.actions.shadow import run_shadows as run
+
+    run()
+
+
+@shared_task(time_limit=60)
+def guard_deployments() -> None:
+    """Take away models that are worse than their predecessors beyond doubt."""
+    from deployment.actions.guard import guard_deployments as guard
+
+    guard()
+
+
 @shared_task(time_limit=60)
 def sweep() -> None:
     """Advance cycles, end answers that a crash cut off, see that the live models are loaded."""

@@ -11,6 +11,7 @@ from deployment.views import (
     lineage,
     release,
     retraction,
+    shadow,
 )
 
 project_patterns = [
@@ -29,6 +30,9 @@ project_patterns = [
     path("deployment/deploy/", release.deploy, name="deployment-release-deploy"),
     path("deployment/roll-back/", release.back, name="deployment-release-roll-back"),
     path("deployment/candidate/", candidate.step, name="deployment-candidate-step"),
+    path("deployment/rules/", candidate.rules, name="deployment-release-rules"),
+    path("shadow/", shadow.index, name="deployment-shadow-list"),
+    path("shadow/<int:pk>/judge/", shadow.judge, name="deployment-shadow-judge"),
     path("deployment/summary/", release.summary, name="deployment-project-summary"),
     path("lineage/", lineage.show, name="deployment-lineage-show"),
     path("retractions/", retraction.index, name="deployment-retraction-list"),

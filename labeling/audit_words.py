@@ -37,6 +37,8 @@ THINGS: Words = {
     "candidate in shadow": _("candidate in shadow"),
     "candidate in shadow, gate overridden": _("candidate in shadow, gate overridden"),
     "canary": _("canary"),
+    "release rules": _("release rules"),
+    "shadow answer": _("shadow answer"),
     "canary, gate overridden": _("canary, gate overridden"),
     "membership": _("membership"),
     "merge": _("merge"),

@@ -202,6 +202,9 @@ deployment-release-show admin
 deployment-release-deploy admin
 deployment-release-roll-back admin
 deployment-candidate-step admin
+deployment-release-rules admin
+deployment-shadow-list reviewer
+deployment-shadow-judge reviewer shadow
 deployment-project-summary admin
 deployment-lineage-show reviewer
 deployment-retraction-list admin

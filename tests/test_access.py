@@ -16,7 +16,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 import config.urls
-from deployment.models import Batch, Completion, Conversation, Cycle
+from deployment.models import Batch, Completion, Conversation, Cycle, Deployment, ShadowAnswer
 from labeling.actions.api_key import create_key
 from labeling.actions.people import invite
 from labeling.actions.webhook import add_webhook, send_test
@@ -178,6 +178,12 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "conversation": conversation.pk,
         "completion": completion.key,
         "key": create_key(project=project, name="a program")[0].pk,
+        "shadow": ShadowAnswer.objects.create(
+            project=project,
+            deployment=Deployment.objects.create(project=project, name="formerly", base_model=model.base_model),
+            completion=completion,
+            tuned_model=model,
+        ).pk,
         "cycle": Cycle.objects.create(project=project, number=3 if name == "kitchen" else 4, state="stopped").number,
         "legacy": JobFactory(project=project, key=f"ft-{name}", training_file=file, is_legacy=True).key,
         "file": file.key,

@@ -1,7 +1,9 @@
 """The candidate beside the live model: shadow, canary, live, or withdrawn. Each step is a row of the history."""
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
+from common.states import record
 from deployment.actions.errors import AlreadyLive, NoCandidate
 from deployment.actions.release import deploy_model, load
 from deployment.actions.route_change import Target, admitted, change_route
@@ -57,6 +59,23 @@ def withdraw(*, deployment: Deployment, by: User | None = None, reason: str = ""
         raise NoCandidate(_("There is no candidate beside the live model."))
     target = Target(live=deployment.live_model)
     return change_route(deployment, target, kind=ChangeKind.WITHDRAW, by=by, reason=reason)
+
+
+@transaction.atomic
+def set_rules(
+    *, deployment: Deployment, shadow_percent: int, shadow_per_minute: int, is_guarded: bool, by: User
+) -> None:
+    """Set how much is copied for a candidate in shadow, and whether bad models are taken away by themselves."""
+    row = Deployment.objects.select_for_update(of=("self",)).get(pk=deployment.pk)
+    values = {"shadow_percent": shadow_percent, "shadow_per_minute": shadow_per_minute, "is_guarded": is_guarded}
+    before = {name: getattr(row, name) for name in values}
+    if before != values:
+        Deployment.objects.filter(pk=row.pk).update(**values)
+        record(row, what="release rules", before=_said(before), after=_said(values), by=by)
+
+
+def _said(values: dict[str, int | bool]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _place(

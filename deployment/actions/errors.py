@@ -23,6 +23,7 @@ class DeploymentError(Exception):
     │   ├── ReleaseConflict      somebody else changed the deployment first
     │   ├── NothingToRollBack    there is no earlier model
     │   └── NoCandidate          no model is beside the live one
+    ├── JudgedAlready            somebody else judged the candidate's answer first
     ├── BatchEnded               the batch is over, it cannot be cancelled
     └── CycleError
         ├── CycleAtWork          a cycle is at work in the project; field `cycle`
@@ -83,6 +84,10 @@ class ReleaseConflict(ReleaseError):
 
 
 class NothingToRollBack(ReleaseError):
+    pass
+
+
+class JudgedAlready(DeploymentError):
     pass
 
 

@@ -11,10 +11,11 @@ from deployment import engine, tasks
 from deployment.actions.batch import next_batch
 from deployment.actions.cycle import advance_cycle
 from deployment.actions.errors import EngineError
+from deployment.actions.shadow import end_abandoned_shadows
 from deployment.health import SWEEP_FILE
-from deployment.models import Completion, Cycle
+from deployment.models import Completion, Cycle, Deployment
 from deployment.queries import cycles_at_work, warm_models
-from deployment.states import CompletionState
+from deployment.states import CompletionState, Stage
 from training.actions.artefacts import fetch_model
 from training.models import TunedModel
 
@@ -30,7 +31,10 @@ def sweep() -> None:
         tasks.advance.apply_async((cycle.pk,), expires=10)
     if next_batch() is not None:
         tasks.run_batches.apply_async(expires=10)
+    if Deployment.objects.filter(stage=Stage.SHADOW).exists():
+        tasks.run_shadows.apply_async(expires=3)
     end_abandoned()
+    end_abandoned_shadows()
     keep_loaded()
     (settings.VAR_DIR / SWEEP_FILE).touch()
 

@@ -1,6 +1,7 @@
 from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
 from deployment.models.release import Deployment, DeploymentChange
+from deployment.models.shadow import ShadowAnswer
 from deployment.models.traffic import Completion, Conversation
 
-__all__ = ["Batch", "Completion", "Conversation", "Cycle", "Deployment", "DeploymentChange"]
+__all__ = ["Batch", "Completion", "Conversation", "Cycle", "Deployment", "DeploymentChange", "ShadowAnswer"]

@@ -1,4 +1,6 @@
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from deployment.states import ChangeKind, Stage
 from labeling.models import Project, User
@@ -20,6 +22,21 @@ class Deployment(models.Model):
     stage = models.CharField(max_length=10, choices=Stage.choices, blank=True, help_text="of the candidate")
     canary_percent = models.PositiveSmallIntegerField(default=0, help_text="conversations of the candidate, in percent")
     stage_since = models.DateTimeField(null=True, help_text="when the candidate came to its stage")
+    shadow_percent = models.PositiveSmallIntegerField(
+        _("share of the prompts that are copied, in percent"),
+        default=20,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+    )
+    shadow_per_minute = models.PositiveSmallIntegerField(
+        _("copies a minute at most"), default=6, validators=[MinValueValidator(1), MaxValueValidator(600)]
+    )
+    is_guarded = models.BooleanField(
+        _("roll back by itself"),
+        default=True,
+        help_text=_(
+            "A canary, or a model that went live, is taken away when it is worse than the former one beyond doubt."
+        ),
+    )
 
     class Meta:
         constraints = [

@@ -5,10 +5,10 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from deployment.actions.candidate import promote, set_canary, start_shadow, withdraw
+from deployment.actions.candidate import promote, set_canary, set_rules, start_shadow, withdraw
 from deployment.actions.errors import DeploymentError, OverrideNeedsReason
 from deployment.actions.release import ensure_deployment
-from deployment.forms import StepForm
+from deployment.forms import RulesForm, StepForm
 from deployment.models import Deployment
 from deployment.views.release import show_deployment
 from labeling.models import User
@@ -37,6 +37,20 @@ def step(request: HttpRequest, slug: str) -> HttpResponse:
     except DeploymentError as error:
         return show_deployment(request, membership, problem=str(error), status=409)
     messages.success(request, said % {"model": model.name, "percent": form.cleaned_data["percent"]})
+    return redirect("deployment-release-show", slug)
+
+
+@require_POST
+@login_required
+def rules(request: HttpRequest, slug: str) -> HttpResponse:
+    """What the deployment does by itself."""
+    membership = require_member(request, slug, Role.ADMIN)
+    deployment = ensure_deployment(project=membership.project)
+    form = RulesForm(request.POST, instance=deployment)
+    if not form.is_valid():
+        return show_deployment(request, membership, rules_form=form, status=422)
+    set_rules(deployment=deployment, by=membership.user, **form.cleaned_data)
+    messages.success(request, _("The rules are kept."))
     return redirect("deployment-release-show", slug)
 
 

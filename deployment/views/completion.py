@@ -11,7 +11,7 @@ from common.pagination import paginate
 from deployment.actions.chat import rate_completion, report_completion
 from deployment.actions.errors import NotAnswered
 from deployment.forms import LogFilterForm, RateForm, ReportForm
-from deployment.models import Completion
+from deployment.models import Completion, ShadowAnswer
 from deployment.queries import log_matching, reports_by, turns_of
 from deployment.states import CompletionState
 from deployment.views.chat import answer_context
@@ -37,9 +37,9 @@ def log(request: HttpRequest, slug: str) -> HttpResponse:
     if chosen.get("q"):
         rows = log_matching(rows, chosen["q"])
     page = paginate(request, rows.select_related("user", "case"))
-    return render_page(
-        request, "deployment/completion_list.html", {"form": form, "page": page}, fragment="deployment/_log.html"
-    )
+    n_to_judge = ShadowAnswer.objects.visible_to(membership).to_judge().count()
+    context = {"form": form, "page": page, "n_to_judge": n_to_judge}
+    return render_page(request, "deployment/completion_list.html", context, fragment="deployment/_log.html")
 
 
 @require_GET

@@ -14,11 +14,12 @@ from deployment.actions.errors import (
     OverrideNeedsReason,
 )
 from deployment.actions.release import deploy_model, ensure_deployment, previous_model, roll_back
-from deployment.forms import DeployForm, RollBackForm
-from deployment.models import Cycle, Deployment
+from deployment.forms import DeployForm, RollBackForm, RulesForm
+from deployment.models import Cycle, Deployment, ShadowAnswer
 from deployment.queries import candidates, cycles_at_work, week_of_traffic
 from deployment.queries.lineage import retracted_in_live
-from deployment.states import LIVE_CHANGES
+from deployment.queries.release import Tally, shadow_counts, tally
+from deployment.states import LIVE_CHANGES, Stage
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
@@ -85,7 +86,13 @@ def summary(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def show_deployment(
-    request: HttpRequest, membership: Membership, *, problem: str = "", problem_pk: int | None = None, status: int = 200
+    request: HttpRequest,
+    membership: Membership,
+    *,
+    problem: str = "",
+    problem_pk: int | None = None,
+    rules_form: RulesForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     """Render the page of the deployment, under a `problem` where a step was not taken."""
     project = membership.project
@@ -102,6 +109,10 @@ def show_deployment(
         "candidates": candidates(project),
         "n_retracted": retracted_in_live(project).get(deployment.pk, 0),
         "engine_state": _engine_state(held, deployment.live_name),
+        "tallies": _tallies(deployment),
+        "shadow_counts": shadow_counts(project, limit=3),
+        "n_to_judge": ShadowAnswer.objects.visible_to(membership).to_judge().count(),
+        "rules_form": rules_form or RulesForm(instance=deployment),
         "candidate_state": _engine_state(held, deployment.candidate_model.name) if deployment.candidate_model else "",
         "can_roll_back": _can_roll_back(deployment),
     }
@@ -114,6 +125,17 @@ def _can_roll_back(deployment: Deployment) -> bool:
     except NothingToRollBack:
         return False
     return True
+
+
+def _tallies(deployment: Deployment) -> list[tuple[str, Tally]]:
+    """Return how the conversations went since the canary began, the canary's first; nothing without one."""
+    if deployment.candidate_model is None or deployment.stage != Stage.CANARY or deployment.stage_since is None:
+        return []
+    models = [
+        (deployment.candidate_model.name, deployment.candidate_model),
+        (deployment.live_name, deployment.live_model),
+    ]
+    return [(name, tally(deployment, model, since=deployment.stage_since)) for name, model in models]
 
 
 def _held_models() -> dict[str, str] | None:

@@ -35,6 +35,7 @@ class StubEngine:
         self.refuse_load: tuple[int, str] | None = None
         self.refuse_generate: tuple[int, str] | None = None
         self.refused_models: set[str] = set()  # these cannot be loaded
+        self.n_waiting = 0
         self.break_off = False
         self.error_line: dict[str, str] | None = None
         self.held = False  # after the first piece, answers wait for `release` or for the client to go away
@@ -86,7 +87,10 @@ class StubEngine:
         asyncio.run(main())
 
     async def _health(self, request: Request) -> Response:
-        models = [{"name": name, "path": path, "state": "ready"} for name, path in self.models.items()]
+        models = [
+            {"name": name, "path": path, "state": "ready", "n_waiting": self.n_waiting}
+            for name, path in self.models.items()
+        ]
         return JSONResponse({"status": "ok", "models": models, "tokens_per_s": 1.0, "uptime_s": 1.0})
 
     async def _load(self, request: Request) -> Response:

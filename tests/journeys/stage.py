@@ -14,8 +14,8 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.utils import timezone
 
 from deployment.actions.demo import create_demo
-from deployment.models import Completion, Conversation, Cycle, Deployment, DeploymentChange
-from deployment.states import ChangeKind, CompletionState, CycleState
+from deployment.models import Completion, Conversation, Cycle, Deployment, DeploymentChange, ShadowAnswer
+from deployment.states import ChangeKind, CompletionState, CycleState, Stage
 from labeling.actions.api_key import create_key
 from labeling.actions.bulk import run_bulk
 from labeling.actions.case import report_output
@@ -79,6 +79,7 @@ def fill() -> dict[str, Any]:
     keys: dict[str, Any] = {"member": people["contractor"].pk}
     keys |= _people(project, people) | _writing(project, people) | _cases(project, people) | _judging(project, people)
     keys |= _training(project, people["admin"].user) | _traffic(project, people["admin"].user)
+    _beside(project)
     return {"sessions": {name: sign_in(person.user) for name, person in people.items()}, "keys": keys}
 
 
@@ -358,3 +359,27 @@ def _traffic(project: Project, user: User) -> dict[str, Any]:
         n_completion_tokens=5,
     )
     return {"conversation": chat.pk, "completion": completion.key}
+
+
+def _beside(project: Project) -> None:
+    """A candidate in shadow, with a difference to judge."""
+    deployment = Deployment.objects.get(project=project)
+    job = JobFactory(
+        project=project,
+        key="ftjob-beside",
+        dataset_version=deployment.live_model.job.dataset_version,
+        base_model=deployment.base_model,
+        state=JobState.SUCCEEDED,
+    )
+    candidate = TunedModelFactory(project=project, job=job)
+    Deployment.objects.filter(pk=deployment.pk).update(
+        candidate_model=candidate, stage=Stage.SHADOW, stage_since=timezone.now()
+    )
+    ShadowAnswer.objects.create(
+        project=project,
+        deployment=deployment,
+        completion=Completion.objects.get(key="chatcmpl-stage"),
+        tuned_model=candidate,
+        state=CompletionState.DONE,
+        response="No, it is **closed** on Sundays.",
+    )
