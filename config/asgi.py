@@ -5,7 +5,6 @@ import gc
 import json
 import os
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402 - the settings come first
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from django.core.signals import request_started  # noqa: E402
-from django.db import connections  # noqa: E402
+from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 
 from common.threads import KeptThread  # noqa: E402
@@ -25,7 +24,6 @@ from common.wire import SERVED, WireError, new_id  # noqa: E402
 
 # A thread that asks the database may not keep the event loop from passing tokens on for the usual five milliseconds.
 sys.setswitchinterval(0.0005)
-TRUSTED_S = 5.0  # so long after its last request a connection is taken for alive without asking
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -92,16 +90,9 @@ class Body:
         return {"type": "http.disconnect"}
 
 
-def trust_fresh_connections(**_kwargs: Any) -> None:
-    """Leave out the `SELECT 1` with which Django begins each request, where the last one of this thread is a moment ago."""
-    now = time.monotonic()
-    for connection in connections.all(initialized_only=True):
-        if now - getattr(connection, "used_at", 0.0) < TRUSTED_S:
-            connection.health_check_done = True  # type: ignore[attr-defined]
-        connection.used_at = now  # type: ignore[attr-defined]
-
-
-request_started.connect(trust_fresh_connections)  # after Django's own, which asks for the check
+# A thread's connections are looked after where the thread is taken (common/threads.py), without a turn of its own for that.
+request_started.disconnect(reset_queries)
+request_started.disconnect(close_old_connections)
 application = Handler()
 
 # What is there now stays for good: the collector need not look at it again, nor after every 700 new objects at all.

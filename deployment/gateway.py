@@ -20,6 +20,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.utils.translation import gettext as _
 
+from common.compiled import Compiled
 from common.conversations import Message
 from deployment import engine
 from deployment.actions.errors import EngineAway, EngineError, UnknownTarget
@@ -42,6 +43,13 @@ ENGINE_PARAMETERS = (
     "presence_penalty",
     "logprobs",
 )
+_DEPLOYMENT = Compiled(
+    lambda project_id, name: Deployment.objects.select_related("live_model", "candidate_model", "base_model").filter(
+        project_id=project_id, name=name
+    ),
+    int,
+    str,
+)
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,7 @@ def find_route(*, project: Project, target: str, thread: str = "") -> Route:
 
     A deployment with a canary chooses by the conversation's `thread` (deployment/queries/routing.py). Raises UnknownTarget, and ModelNotLoadable for weights that the engine may not read.
     """
-    deployment = (
-        Deployment.objects.select_related("live_model", "candidate_model", "base_model")
-        .filter(project=project, name=target)
-        .first()
-    )
+    deployment = _DEPLOYMENT.first(project.pk, target)
     if deployment is not None:
         return _route_to(choose_model(deployment, thread=thread), deployment, thread)
     tuned_model = TunedModel.objects.filter(project=project).named(target).first()

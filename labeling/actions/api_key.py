@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from common.compiled import Compiled
 from common.states import record
 from labeling.models import ApiKey, Project, User
 from labeling.models.api_key import hash_key
@@ -15,6 +16,11 @@ from labeling.states import Scope
 
 PREFIX = "sk-emend-"
 USE_GRAIN = timedelta(minutes=1)  # a use is written down at most once a minute
+_USABLE = Compiled(
+    lambda key_hash, now: ApiKey.objects.usable(now).select_related("project", "user").filter(key_hash=key_hash),
+    str,
+    datetime,
+)
 
 
 @transaction.atomic
@@ -48,10 +54,10 @@ def create_key(
 
 def find_key(*, text: str) -> ApiKey | None:
     """Return the usable key of this text and note its use; None where there is none."""
-    key = ApiKey.objects.usable().select_related("project", "user").filter(key_hash=hash_key(text)).first()
+    now = timezone.now()
+    key = _USABLE.first(hash_key(text), now)
     if key is None:
         return None
-    now = timezone.now()
     if key.last_used_at is None or key.last_used_at < now - USE_GRAIN:
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - USE_GRAIN)
         ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)

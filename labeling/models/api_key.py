@@ -1,4 +1,5 @@
 import hashlib
+from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
@@ -22,14 +23,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def visible_to(self, membership: Membership) -> "ApiKeyQuerySet":
         return self.filter(project_id=membership.project_id)
 
-    def usable(self) -> "ApiKeyQuerySet":
+    def usable(self, at: datetime | None = None) -> "ApiKeyQuerySet":
         """Neither revoked nor expired, and its person, where it has one, still works in the project."""
-        now = timezone.now()
         works = Membership.objects.filter(
             project_id=models.OuterRef("project_id"), user_id=models.OuterRef("user_id"), is_active=True
         )
         return self.filter(
-            Q(expires_at__isnull=True) | Q(expires_at__gt=now),
+            Q(expires_at__isnull=True) | Q(expires_at__gt=at or timezone.now()),
             Q(user__isnull=True) | Q(user__is_superuser=True) | models.Exists(works),
             revoked_at__isnull=True,
         ).filter(Q(user__isnull=True) | Q(user__is_active=True))
