@@ -1,15 +1,22 @@
-"""Tokens per second of the embedded engine's batched decoding beside transformers' own `generate`, on the bundled
-model, same weights, same precision, greedy, with 1 and 8 streams.
+"""Tokens per second of the embedded engine on the bundled model with 1 and 8 streams, beside what others make of the same
+weights: transformers' continuous batching (which `transformers serve --continuous-batching` runs), its `generate`, and
+CTranslate2. Greedy, the same prompts, the same machine, each in a process of its own, in turns.
+
+Others are compared with at equal precision: CTranslate2 computes in float32 on a CPU, never in bf16. What is not installed
+(`pip install -e .[bench]`), or does not run here, is left out with its reason. llama.cpp has no wheel to install.
 """
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ml.data import encode_prompt
 from ml.engine import Engine, best_dtype
@@ -17,67 +24,165 @@ from ml.engine_model import Generation
 from ml.engine_sampling import Sampling
 from ml.prepare import prepare
 
+ROOT = Path(__file__).resolve().parent.parent
 N_TOKENS = 48
 N_ROUNDS = 3
+STREAMS = (1, 8)
+LIMIT_S = 180
+AIMS = {1: 0.8, 8: 1.0}  # of the fastest of the others at equal precision
 PROMPTS = [f"Tell me a long story about the number {number}." for number in range(8)]
+OTHERS = ("continuous_batching", "generate", "ctranslate2")
+
+Answer = Callable[[int], int]  # answers the first prompts and returns the number of tokens
 
 
-def time_engine(engine: Engine, n_streams: int) -> float:
-    """Tokens per second of `n_streams` concurrent greedy answers of N_TOKENS each."""
-    counts: list[int] = []
+def open_engine(folder: Path, dtype: torch.dtype) -> Answer:
+    engine = Engine(root=folder.parent, dtype=dtype)
+    engine.load(name="base", path=folder.name).result()
 
-    def hear(line: dict[str, object]) -> None:
-        if "usage" in line:
-            counts.append(line["usage"]["completion_tokens"])  # type: ignore[index]
+    def answer(n_streams: int) -> int:
+        counts: list[int] = []
 
-    start = time.perf_counter()
-    for prompt in PROMPTS[:n_streams]:
-        generation = Generation(
-            messages=[{"role": "user", "content": prompt}],
-            on_line=hear,
-            sampling=Sampling(temperature=0),
-            max_tokens=N_TOKENS,
-            stop=[],
+        def hear(line: dict[str, object]) -> None:
+            if "usage" in line:
+                counts.append(line["usage"]["completion_tokens"])  # type: ignore[index]
+
+        for prompt in PROMPTS[:n_streams]:
+            generation = Generation(
+                messages=[{"role": "user", "content": prompt}],
+                on_line=hear,
+                sampling=Sampling(temperature=0),
+                max_tokens=N_TOKENS,
+                stop=[],
+            )
+            engine.generate(name="base", path=folder.name, generation=generation)
+        while len(counts) < n_streams:
+            time.sleep(0.002)
+        return sum(counts)
+
+    return answer
+
+
+def encode(folder: Path) -> tuple[list[list[int]], int]:
+    """The prompts as tokens, and the token that ends an answer."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in PROMPTS]
+    return rows, tokenizer.eos_token_id
+
+
+def open_generate(folder: Path, dtype: torch.dtype) -> Answer:
+    """`generate`, the prompts padded on the left."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    prompts, end_token = encode(folder)
+
+    def answer(n_streams: int) -> int:
+        rows = prompts[:n_streams]
+        width = max(map(len, rows))
+        ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+        with torch.inference_mode():
+            output = model.generate(ids, attention_mask=mask, max_new_tokens=N_TOKENS, do_sample=False)
+        ends = (output[:, width:] == end_token).int()
+        return int((ends.cumsum(1) - ends == 0).sum())
+
+    return answer
+
+
+def open_continuous_batching(folder: Path, dtype: torch.dtype) -> Answer:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval()
+    prompts, end_token = encode(folder)
+    config = GenerationConfig(
+        max_new_tokens=N_TOKENS, do_sample=False, eos_token_id=end_token, pad_token_id=end_token, use_cache=True
+    )
+
+    def answer(n_streams: int) -> int:
+        found = model.generate_batch(prompts[:n_streams], generation_config=config, persistent_manager=True)
+        return sum(len(each.generated_tokens) for each in found.values())
+
+    return answer
+
+
+def open_ctranslate2(folder: Path, dtype: torch.dtype) -> Answer:
+    import ctranslate2
+    from ctranslate2.converters import TransformersConverter
+
+    name = str(dtype).removeprefix("torch.")
+    if name not in ctranslate2.get_supported_compute_types("cpu"):
+        raise RuntimeError(f"CTranslate2 does not compute in {name} on this processor")
+    converted = folder.parent / "ctranslate2"
+    if not converted.exists():
+        TransformersConverter(str(folder)).convert(str(converted), quantization="float32")
+    generator = ctranslate2.Generator(str(converted), compute_type=name, intra_threads=os.cpu_count())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [tokenizer.convert_ids_to_tokens(row) for row in encode(folder)[0]]
+
+    def answer(n_streams: int) -> int:
+        found = generator.generate_batch(
+            rows[:n_streams], max_length=N_TOKENS, sampling_topk=1, include_prompt_in_result=False
         )
-        engine.generate(name="base", path="base", generation=generation)
-    while len(counts) < n_streams:
-        time.sleep(0.002)
-    return sum(counts) / (time.perf_counter() - start)
+        return sum(len(each.sequences_ids[0]) for each in found)
+
+    return answer
 
 
-def time_generate(model: object, tokenizer: object, n_streams: int) -> float:
-    """The same by transformers' `generate`, the prompts padded on the left."""
-    rows = [encode_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in PROMPTS[:n_streams]]
-    width = max(map(len, rows))
-    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    start = time.perf_counter()
-    with torch.inference_mode():
-        output = model.generate(ids, attention_mask=mask, max_new_tokens=N_TOKENS, do_sample=False)  # type: ignore[attr-defined]
-    answers = output[:, width:]
-    ends = (answers == model.generation_config.eos_token_id).int()  # type: ignore[attr-defined]
-    n_tokens = int((ends.cumsum(1) - ends == 0).sum())
-    return n_tokens / (time.perf_counter() - start)
+OPENERS = {
+    "engine": open_engine,
+    "generate": open_generate,
+    "continuous_batching": open_continuous_batching,
+    "ctranslate2": open_ctranslate2,
+}
+
+
+def measure(name: str, folder: Path, dtype: torch.dtype) -> dict[int, float]:
+    """Tokens per second by the number of streams, the best of some rounds, the first of which warms up."""
+    answer = OPENERS[name](folder, dtype)
+    figures = {}
+    for n_streams in STREAMS:
+        answer(n_streams)
+        speeds = []
+        for _ in range(N_ROUNDS):
+            began = time.perf_counter()
+            speeds.append(answer(n_streams) / (time.perf_counter() - began))
+        figures[n_streams] = round(max(speeds), 1)
+    return figures
+
+
+def measure_apart(name: str, folder: Path, dtype: str) -> tuple[dict[int, float], str]:
+    """The same in a process of its own; where it fails, no figures and the reason."""
+    command = [sys.executable, "-m", "benchmarks.engine", name, str(folder), dtype]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return {}, f"took more than {LIMIT_S} s"
+    if done.returncode:
+        return {}, (done.stderr.strip().splitlines() or ["no word"])[-1][:200]
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {int(n): speed for n, speed in found.items()}, ""
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        prepare(out=root / "base")
-        dtype = best_dtype(torch.device("cpu"))
-        model = AutoModelForCausalLM.from_pretrained(root / "base", dtype=dtype).eval()
-        tokenizer = AutoTokenizer.from_pretrained(root / "base")
-        engine = Engine(root=root, dtype=dtype)
-        engine.load(name="base", path="base").result()
-        figures: dict[str, float] = {}
-        for n_streams in (1, 8):
-            ours = max(time_engine(engine, n_streams) for _ in range(N_ROUNDS))
-            theirs = max(time_generate(model, tokenizer, n_streams) for _ in range(N_ROUNDS))
-            figures |= {
-                f"engine_{n_streams}_tokens_per_s": round(ours, 1),
-                f"generate_{n_streams}_tokens_per_s": round(theirs, 1),
-                f"ratio_{n_streams}": round(ours / theirs, 2),
-            }
-            print(f"{n_streams} streams: engine {ours:.1f}, transformers {theirs:.1f} tokens/s", file=sys.stderr)
-        engine.close()
-    print(json.dumps(figures))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "base"
+        prepare(out=folder)
+        fastest = str(best_dtype(torch.device("cpu"))).removeprefix("torch.")
+        figures: dict[str, object] = {"aims": AIMS, "engine_computes_in": fastest}
+        for dtype in dict.fromkeys([fastest, "float32"]):
+            ours, reason = measure_apart("engine", folder, dtype)
+            if not ours:
+                sys.exit(f"The engine does not run: {reason}")
+            found: dict[str, object] = {"engine": ours}
+            best = dict.fromkeys(STREAMS, 0.0)
+            for other in OTHERS:
+                speeds, reason = measure_apart(other, folder, dtype)
+                found[other] = speeds or f"left out: {reason}"
+                best = {n: max(best[n], speeds.get(n, 0.0)) for n in STREAMS}
+            found["of_the_best"] = {n: round(ours[n] / best[n], 2) for n in STREAMS if best[n]}
+            figures[dtype] = found
+            print(f"  {dtype}: {json.dumps(found)}", file=sys.stderr, flush=True)
+    print(json.dumps({"engine": figures}))
+
+
+if __name__ == "__main__":
+    result = measure(sys.argv[1], Path(sys.argv[2]), getattr(torch, sys.argv[3]))
+    print(json.dumps(result), flush=True)
+    os._exit(0)  # a manager's thread may still be there

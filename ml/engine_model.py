@@ -5,17 +5,19 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ml.chat_template import load_tokenizer
 from ml.data import Message, encode_prompt
 from ml.engine_cache import SlotCache, round_up
+from ml.engine_linear import pack_linears
+from ml.engine_llama import FastLlama, is_fast_llama
 from ml.engine_sampling import Sampler, Sampling, score
 from ml.engine_text import HALF_CHARACTER, TextStream
 from ml.errors import DataError, MlError, NoMemoryError
@@ -30,7 +32,12 @@ ANSWER_ROOM = 256
 # What a model needs beyond its weights, relative to them, before it is worth the attempt to load it.
 MEMORY_MARGIN = 1.2
 
+# How far our logits may be from the model's own, relative to these.
+MOST_ERROR = 0.1
+
 Line = dict[str, Any]
+# ids (B, T), positions (B, T), mask (B, 1, 1, end) or None, the cache with its place set: logits (B, V) after the last ids
+Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, SlotCache], torch.Tensor]
 
 
 class EngineError(MlError):
@@ -94,7 +101,6 @@ class BatchedModel:
         tokenizer: Any,
         max_batch: int,
     ):
-        self.model = model
         self.tokenizer = tokenizer
         # Encoding sets flags on the tokenizer in another thread, so decoding has a copy of its own.
         self._decoding = copy.deepcopy(tokenizer.backend_tokenizer)
@@ -105,7 +111,8 @@ class BatchedModel:
         self.waiting: list[Row] = []
         self._cache = SlotCache()
         self._columns = torch.arange(0)
-        check_architecture(model)
+        self._device, self._dtype = model.device, model.dtype
+        self._compute = find_forward(model)
 
     @property
     def is_busy(self) -> bool:
@@ -189,7 +196,7 @@ class BatchedModel:
                 break
             piece = row.prompt[row.n_stored : row.n_stored + PROMPT_PIECE]
             end = row.n_stored + len(piece)
-            positions = torch.arange(row.n_stored, end, device=self.model.device)[None]
+            positions = torch.arange(row.n_stored, end, device=self._device)[None]
             self._cache.place(first=self.rows.index(row), positions=positions, end=end)
             logits = self._forward([piece], positions, mask=None)
             row.n_stored = end
@@ -208,7 +215,7 @@ class BatchedModel:
         self._cache.reserve(n_slots=n_rows, n_columns=end)
         if any(row.generation.sampling.is_repeatable for row in answering):
             end = round_up(end)
-        positions = torch.tensor([[row.n_stored] for row in rows], device=self.model.device)
+        positions = torch.tensor([[row.n_stored] for row in rows], device=self._device)
         self._cache.place(first=0, positions=positions, end=end)
         logits = self._forward(
             [[row.last_token] for row in rows],
@@ -229,10 +236,10 @@ class BatchedModel:
     def _mask(self, positions: torch.Tensor, end: int) -> torch.Tensor:
         """(B, 1, 1, end): 0 where a row may look, the least number where its slot holds nothing of it."""
         if len(self._columns) < end:
-            self._columns = torch.arange(2 * end, device=self.model.device)
+            self._columns = torch.arange(2 * end, device=self._device)
         hidden = self._columns[:end] > positions
-        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.model.device)
-        mask.masked_fill_(hidden, torch.finfo(self.model.dtype).min)
+        mask = torch.zeros(hidden.shape, dtype=self._dtype, device=self._device)
+        mask.masked_fill_(hidden, torch.finfo(self._dtype).min)
         return mask[:, None, None]
 
     def _forward(
@@ -242,15 +249,7 @@ class BatchedModel:
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
         """The logits (B, V) that follow the last of `tokens`."""
-        output = self.model(
-            input_ids=torch.tensor(tokens, device=self.model.device),
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return output.logits[:, -1]
+        return self._compute(torch.tensor(tokens, device=self._device), positions, mask, self._cache)
 
     def _take(self, row: Row, token: int, logits: torch.Tensor) -> None:
         """Append the token, picked by these logits (V,), to the row's answer; send what can be sent, end what ends."""
@@ -301,36 +300,6 @@ class BatchedModel:
         self._leave(row)
 
 
-class PackedLinear(nn.Module):
-    """A linear layer whose bf16 weights lie in the order that the processor's kernels want, not reordered each call.
-
-    A row's result does not depend on how many rows are computed with it, bit for bit.
-    """
-
-    def __init__(self, linear: nn.Linear):
-        super().__init__()
-        self.bias = linear.bias
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
-        # oneDNN adds up the products of a single long row in another order than those of several rows.
-        self._must_pair = linear.in_features > 1024
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self._must_pair and x.numel() == x.shape[-1]:
-            return self._multiply(torch.cat([x, x]))[: x.shape[0]]
-        return self._multiply(x)
-
-    def _multiply(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-
-
-def pack_linears(model: nn.Module) -> None:
-    """Replace every linear layer of a bf16 model on a CPU by a packed one; the results stay the same."""
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
-                setattr(module, name, PackedLinear(child))
-
-
 def find_end_tokens(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
     """The tokens that end an answer: those of the generation config and the tokenizer's own."""
     configured = model.generation_config.eos_token_id
@@ -348,42 +317,71 @@ def find_context_length(model: PreTrainedModel) -> int:
     return min(bounds)
 
 
-@torch.inference_mode()
-def check_architecture(model: PreTrainedModel) -> None:
+def find_forward(model: PreTrainedModel) -> Forward:
+    """How the model is computed: by hand where we know its architecture, else by transformers.
+
+    Raises EngineError of kind "load" where neither gives what the model gives without our cache.
+    """
+    if is_fast_llama(model):
+        fast = FastLlama(model)
+        if compare(model, fast) < MOST_ERROR:
+            return fast
+        logger.warning("A model of type %s is computed by transformers", model.config.model_type)
+    if model.device.type == "cpu" and model.dtype == torch.bfloat16:
+        pack_linears(model)
+    slow = partial(forward, model)
+    check_architecture(model, slow)
+    return slow
+
+
+def forward(
+    model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: SlotCache
+) -> torch.Tensor:
+    output = model(
+        input_ids=ids,
+        position_ids=positions,
+        attention_mask=mask,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1]
+
+
+def check_architecture(model: PreTrainedModel, compute: Forward) -> None:
     """Raise EngineError of kind "load" unless the model gives the same logits through our cache as without one.
 
     Models with recurrent layers or a cache of their own kind do not, and would answer nonsense.
     """
-    # ordinary tokens: on the special ones at the start of the vocabulary a tuned model's bf16 logits are mostly rounding
-    first = model.config.vocab_size // 2
-    tokens = torch.arange(first, first + 6, device=model.device)[None] % model.config.vocab_size
-    positions = torch.arange(6, device=model.device)[None]
     try:
-        wanted = model(input_ids=tokens, use_cache=False).logits[0, 3:].float()
-        cache = SlotCache()
-        cache.reserve(n_slots=1, n_columns=6)
-        got = []
-        for start, end in ((0, 4), (4, 5), (5, 6)):
-            cache.place(first=0, positions=positions[:, start:end], end=end)
-            output = model(
-                input_ids=tokens[:, start:end],
-                position_ids=positions[:, start:end],
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            got.append(output.logits[0, -1].float())
-        error = (torch.stack(got) - wanted).norm() / wanted.norm()
+        error = compare(model, compute)
     except (TypeError, ValueError, AttributeError, IndexError) as problem:
         raise EngineError(
             f"The embedded engine cannot run models of type {model.config.model_type}: {problem}",
             kind="load",
         ) from problem
-    if not error < 0.1:
+    if not error < MOST_ERROR:
         raise EngineError(
             f"The embedded engine cannot run models of type {model.config.model_type}.",
             kind="load",
         )
+
+
+@torch.inference_mode()
+def compare(model: PreTrainedModel, compute: Forward) -> float:
+    """How far the logits of `compute` with our cache are from the model's own without one, relative to these."""
+    # ordinary tokens: on the special ones at the start of the vocabulary a tuned model's bf16 logits are mostly rounding
+    first = model.config.vocab_size // 2
+    tokens = torch.arange(first, first + 6, device=model.device)[None] % model.config.vocab_size
+    positions = torch.arange(6, device=model.device)[None]
+    wanted = model(input_ids=tokens, use_cache=False).logits[0, 3:].float()
+    cache = SlotCache()
+    cache.reserve(n_slots=1, n_columns=6)
+    got = []
+    for start, end in ((0, 4), (4, 5), (5, 6)):
+        cache.place(first=0, positions=positions[:, start:end], end=end)
+        got.append(compute(tokens[:, start:end], positions[:, start:end], None, cache)[0].float())
+    return float((torch.stack(got) - wanted).norm() / wanted.norm())
 
 
 def is_memory_error(error: BaseException) -> bool:
@@ -429,8 +427,6 @@ def load_model(*, folder: Path, dtype: torch.dtype, device: torch.device, max_ba
         )
         model.to(device)  # type: ignore[arg-type]
         model.eval().requires_grad_(False)
-        if device.type == "cpu" and dtype == torch.bfloat16:
-            pack_linears(model)
         return BatchedModel(model=model, tokenizer=tokenizer, max_batch=max_batch)
     except MlError:
         raise

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml.data import encode_prompt
 from ml.engine import Engine
-from ml.engine_model import pack_linears
+from ml.engine_linear import pack_linears
 from ml.engine_sampling import Sampling
 from tests.ml.engine_cast import PATIENCE_S, ask
 

@@ -1,0 +1,64 @@
+"""The hand-written Llama computes what transformers' computes."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ml.engine_cache import SlotCache
+from ml.engine_llama import FastLlama, is_fast_llama
+from tests.ml.engine_cast import create_model
+
+ROTATIONS = [
+    {"rope_type": "default", "rope_theta": 10_000.0},
+    {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 2.0},
+]
+
+
+def create_llama(rotation: dict[str, object], **config: object) -> LlamaForCausalLM:
+    torch.manual_seed(3)
+    sizes = {"vocab_size": 50, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, **heads, rope_parameters=rotation, **config))
+    for name, values in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(values)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS, ids=lambda rotation: rotation["rope_type"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_its_logits_are_the_models_own_in_pieces_and_steps(rotation, bias) -> None:
+    model = create_llama(rotation, attention_bias=bias)
+    assert is_fast_llama(model)
+    tokens = torch.randint(0, 50, (1, 20))
+    wanted = model(input_ids=tokens, use_cache=False).logits[0]
+    fast, cache = FastLlama(model), SlotCache()
+    cache.reserve(n_slots=1, n_columns=20)
+    for start, end in ((0, 7), (7, 15), (15, 16), (16, 20)):
+        positions = torch.arange(start, end)[None]
+        cache.place(first=0, positions=positions, end=end)
+        got = fast(tokens[:, start:end], positions, None, cache)
+        torch.testing.assert_close(got[0], wanted[end - 1])
+
+
+def test_rows_of_several_lengths_take_a_step_together() -> None:
+    model = create_llama(ROTATIONS[0])
+    fast, cache = FastLlama(model), SlotCache()
+    rows = [torch.randint(0, 50, (n,)) for n in (3, 9)]
+    cache.reserve(n_slots=2, n_columns=10)
+    for slot, row in enumerate(rows):
+        positions = torch.arange(len(row) - 1)[None]
+        cache.place(first=slot, positions=positions, end=len(row) - 1)
+        fast(row[None, :-1], positions, None, cache)
+    positions = torch.tensor([[len(row) - 1] for row in rows])
+    mask = torch.zeros(2, 9).masked_fill(torch.arange(9) > positions, torch.finfo(torch.float32).min)
+    cache.place(first=0, positions=positions, end=9)
+    got = fast(torch.stack([row[-1:] for row in rows]), positions, mask[:, None, None], cache)
+    for number, row in enumerate(rows):
+        torch.testing.assert_close(got[number], model(input_ids=row[None]).logits[0, -1])
+
+
+def test_what_it_does_not_know_is_left_to_transformers() -> None:
+    assert is_fast_llama(create_model())
+    assert not is_fast_llama(create_llama({"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}))
+    assert not is_fast_llama(create_llama(ROTATIONS[0], hidden_act="gelu"))
