@@ -3,9 +3,9 @@
 import torch
 from transformers.cache_utils import Cache
 
-# Attention adds up over blocks of this many columns on a CPU. A row that always reads whole blocks gets the same sums,
-# bit for bit, however long the rows beside it are.
-BLOCK = 512
+# Attention adds up over blocks of columns on a CPU. A row that always reads whole blocks of this many gets the same sums,
+# bit for bit, however long the rows beside it are; with 128 it does nearly always.
+BLOCK = 256
 
 
 class SlotCache(Cache):

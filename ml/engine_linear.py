@@ -1,4 +1,4 @@
-"""Linear layers in bf16 on a CPU, packed once for its kernels."""
+"""Linear layers on a CPU, packed once for its kernels."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose bf16 weights (N, K) lie in the order that the processor's kernels want, not reordered each call.
+    """A linear layer whose weights (N, K) lie in the order that the processor's kernels want, not reordered each call.
 
     A row's result does not depend on how many rows are computed with it, bit for bit.
     """
@@ -39,10 +39,10 @@ def pack_linears(model: nn.Module) -> None:
 
 
 def join_linears(*linears: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what multiplies by all of them at once; their results stand side by side."""
+    """One layer in place of several that read the same numbers; their results stand side by side."""
     weight = torch.cat([linear.weight.detach() for linear in linears])
     biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
     bias = torch.cat(biases) if biases else None
-    if weight.dtype == torch.bfloat16:
+    if torch.backends.mkldnn.is_available():
         return PackedLinear(weight, bias)
     return partial(functional.linear, weight=weight, bias=bias)

@@ -32,7 +32,10 @@ class Layer:
 
 
 class FastLlama:
-    """Takes a model's weights and computes what it computes."""
+    """Takes a model's weights and computes what it computes, each sum rounded where transformers rounds it.
+
+    The model loses its layers on the way, so that no weight is in memory twice.
+    """
 
     def __init__(self, model: PreTrainedModel):
         config = model.config
@@ -40,7 +43,10 @@ class FastLlama:
         self._size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._eps = config.rms_norm_eps
         self._embedding = model.model.embed_tokens.weight.detach()
-        self._layers = [Layer(layer) for layer in model.model.layers]
+        self._layers = []
+        for number, layer in enumerate(model.model.layers):
+            self._layers.append(Layer(layer))
+            model.model.layers[number] = nn.Identity()
         self._norm = model.model.norm.weight.detach()
         self._head = join_linears(model.lm_head)
         positions = torch.arange(config.max_position_embeddings)[None]
@@ -60,6 +66,9 @@ class FastLlama:
         n_q, n_kv, size = self._n_heads, self._n_kv, self._size
         n_turned = n_q + n_kv
         cos, sin = self._cos[positions][:, :, None], self._sin[positions][:, :, None]
+        if n_new > 1:
+            columns = torch.arange(int(positions[0, -1]) + 1)
+            mask = columns <= positions[0, :, None]
         x = functional.embedding(ids, self._embedding)
         for number, layer in enumerate(self._layers):
             states = layer.qkv(self._normed(x, layer.input_norm)).view(n_rows, n_new, n_turned + n_kv, size)
@@ -75,7 +84,9 @@ class FastLlama:
         return self._head(self._normed(x[:, -1], self._norm))
 
     def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return functional.rms_norm(x, (x.shape[-1],), weight, self._eps)
+        wide = x.float()
+        scale = wide.square().mean(-1, keepdim=True).add_(self._eps).rsqrt_()
+        return (wide * scale).to(x.dtype).mul_(weight)
 
     def _attend(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
@@ -86,11 +97,8 @@ class FastLlama:
             queries = queries.view(n_rows, self._n_kv, n_heads // self._n_kv, size)
             found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
             return found.reshape(n_rows, 1, n_heads * size)
-        end = keys.shape[2]
-        places = torch.arange(end - n_new, end)
-        seen = torch.arange(end) <= places[:, None]
         found = functional.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys, values, attn_mask=seen, enable_gqa=True
+            queries.transpose(1, 2), keys, values, attn_mask=mask, enable_gqa=True
         )
         return found.transpose(1, 2).reshape(n_rows, n_new, n_heads * size)
 
@@ -99,6 +107,10 @@ def is_fast_llama(model: PreTrainedModel) -> bool:
     """Whether FastLlama computes what this model does."""
     if type(model) is not LlamaForCausalLM or model.device.type != "cpu":
         return False
+    if any(
+        type(layer) is not nn.Linear for name, layer in model.named_modules() if name.endswith(("_proj", "lm_head"))
+    ):
+        return False  # quantized, say
     config = model.config
     rotation = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     return config.hidden_act == "silu" and rotation.get("rope_type", "default") in FIXED_ROTATIONS

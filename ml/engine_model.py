@@ -317,21 +317,46 @@ def find_context_length(model: PreTrainedModel) -> int:
     return min(bounds)
 
 
+@torch.inference_mode()
 def find_forward(model: PreTrainedModel) -> Forward:
     """How the model is computed: by hand where we know its architecture, else by transformers.
 
-    Raises EngineError of kind "load" where neither gives what the model gives without our cache.
+    Raises EngineError of kind "load" unless the model gives the same logits through our cache as without one. Models with
+    recurrent layers or a cache of their own kind do not, and would answer nonsense.
     """
+    # ordinary tokens: on the special ones at the start of the vocabulary a tuned model's bf16 logits are mostly rounding
+    first = model.config.vocab_size // 2
+    tokens = torch.arange(first, first + 6, device=model.device)[None] % model.config.vocab_size
+    positions = torch.arange(6, device=model.device)[None]
+    try:
+        wanted = model(input_ids=tokens, use_cache=False).logits[0, 3:].float()
+        compute = build_forward(model)
+        cache = SlotCache()
+        cache.reserve(n_slots=1, n_columns=6)
+        got = []
+        for start, end in ((0, 4), (4, 5), (5, 6)):
+            cache.place(first=0, positions=positions[:, start:end], end=end)
+            got.append(compute(tokens[:, start:end], positions[:, start:end], None, cache)[0].float())
+        error = (torch.stack(got) - wanted).norm() / wanted.norm()
+    except (TypeError, ValueError, AttributeError, IndexError) as problem:
+        raise EngineError(
+            f"The embedded engine cannot run models of type {model.config.model_type}: {problem}",
+            kind="load",
+        ) from problem
+    if not error < MOST_ERROR:
+        raise EngineError(
+            f"The embedded engine cannot run models of type {model.config.model_type}.",
+            kind="load",
+        )
+    return compute
+
+
+def build_forward(model: PreTrainedModel) -> Forward:
     if is_fast_llama(model):
-        fast = FastLlama(model)
-        if compare(model, fast) < MOST_ERROR:
-            return fast
-        logger.warning("A model of type %s is computed by transformers", model.config.model_type)
+        return FastLlama(model)
     if model.device.type == "cpu" and model.dtype == torch.bfloat16:
         pack_linears(model)
-    slow = partial(forward, model)
-    check_architecture(model, slow)
-    return slow
+    return partial(forward, model)
 
 
 def forward(
@@ -346,42 +371,6 @@ def forward(
         logits_to_keep=1,
     )
     return output.logits[:, -1]
-
-
-def check_architecture(model: PreTrainedModel, compute: Forward) -> None:
-    """Raise EngineError of kind "load" unless the model gives the same logits through our cache as without one.
-
-    Models with recurrent layers or a cache of their own kind do not, and would answer nonsense.
-    """
-    try:
-        error = compare(model, compute)
-    except (TypeError, ValueError, AttributeError, IndexError) as problem:
-        raise EngineError(
-            f"The embedded engine cannot run models of type {model.config.model_type}: {problem}",
-            kind="load",
-        ) from problem
-    if not error < MOST_ERROR:
-        raise EngineError(
-            f"The embedded engine cannot run models of type {model.config.model_type}.",
-            kind="load",
-        )
-
-
-@torch.inference_mode()
-def compare(model: PreTrainedModel, compute: Forward) -> float:
-    """How far the logits of `compute` with our cache are from the model's own without one, relative to these."""
-    # ordinary tokens: on the special ones at the start of the vocabulary a tuned model's bf16 logits are mostly rounding
-    first = model.config.vocab_size // 2
-    tokens = torch.arange(first, first + 6, device=model.device)[None] % model.config.vocab_size
-    positions = torch.arange(6, device=model.device)[None]
-    wanted = model(input_ids=tokens, use_cache=False).logits[0, 3:].float()
-    cache = SlotCache()
-    cache.reserve(n_slots=1, n_columns=6)
-    got = []
-    for start, end in ((0, 4), (4, 5), (5, 6)):
-        cache.place(first=0, positions=positions[:, start:end], end=end)
-        got.append(compute(tokens[:, start:end], positions[:, start:end], None, cache)[0].float())
-    return float((torch.stack(got) - wanted).norm() / wanted.norm())
 
 
 def is_memory_error(error: BaseException) -> bool:

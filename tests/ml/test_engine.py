@@ -1,6 +1,5 @@
 import json
 from concurrent.futures import wait
-from functools import partial
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 from ml.data import encode_prompt
 from ml.engine import Engine
 from ml.engine_cache import SlotCache
-from ml.engine_model import EngineError, check_architecture, find_context_length, find_end_tokens, forward
+from ml.engine_model import EngineError, find_context_length, find_end_tokens, find_forward
 from ml.engine_sampling import Sampling
 from tests.ml.engine_cast import PATIENCE_S, ask, create_model, create_tokenizer, save_model
 
@@ -338,7 +337,7 @@ def test_a_sliding_window_bounds_the_context():
 def test_an_architecture_with_its_own_memory_is_refused():
     model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4)).eval()
     with pytest.raises(EngineError, match="mamba"):
-        check_architecture(model, partial(forward, model))
+        find_forward(model)
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,7 +6,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ml.data import encode_prompt
 from ml.engine import Engine
+from ml.engine_cache import SlotCache, round_up
 from ml.engine_linear import pack_linears
+from ml.engine_llama import FastLlama
 from ml.engine_sampling import Sampling
 from tests.ml.engine_cast import PATIENCE_S, ask
 
@@ -37,7 +39,7 @@ def test_it_answers_as_transformers_does_alone_and_in_a_batch(bundled_model):
     wanted = []
     for question in QUESTIONS:
         prompt = encode_prompt(tokenizer, [{"role": "user", "content": question}])
-        output = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :]
+        output = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False)[0, len(prompt) :]
         wanted.append(tokenizer.decode(output, skip_special_tokens=True).rstrip("\ufffd"))
     del model
     name = bundled_model.name
@@ -45,7 +47,7 @@ def test_it_answers_as_transformers_does_alone_and_in_a_batch(bundled_model):
     for ask_together in (False, True):
         asked = []
         for question in QUESTIONS:
-            _, heard = ask(engine, question, name=name, sampling=GREEDY, max_tokens=24)
+            _, heard = ask(engine, question, name=name, sampling=GREEDY, max_tokens=12)
             asked.append(heard)
             if not ask_together:
                 heard.wait()
@@ -62,8 +64,6 @@ def test_it_knows_a_thing_and_stops(engine, bundled_model):
 
 
 def test_a_seed_gives_the_same_text_whatever_else_is_in_the_batch(engine, bundled_model):
-    if engine.dtype != torch.bfloat16:
-        pytest.skip("this processor computes in float32, whose sums depend on the size of the batch")
     settings = {"name": bundled_model.name, "sampling": Sampling(seed=5), "max_tokens": 60}
     _, alone = ask(engine, QUESTIONS[1], **settings)
     alone.wait()
@@ -83,6 +83,34 @@ def test_packed_layers_give_the_same_bits(bundled_model):
         plain = model(input_ids=ids).logits
         pack_linears(model)
         assert torch.equal(model(input_ids=ids).logits, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_a_step_has_the_same_bits_in_a_batch_of_any_size_and_length(bundled_model, dtype):
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch is built without oneDNN here")
+    whole = AutoModelForCausalLM.from_pretrained(bundled_model, dtype=dtype).eval()
+    whole.model.layers = whole.model.layers[:2]
+    model = FastLlama(whole)
+    ids = torch.randint(100, 40_000, (9, 300), generator=torch.Generator().manual_seed(1))
+    cache = SlotCache()
+    cache.reserve(n_slots=9, n_columns=600)
+    least = torch.finfo(dtype).min
+
+    def step(n_rows: int, end: int) -> torch.Tensor:
+        positions = torch.full((n_rows, 1), 299)
+        mask = torch.zeros(n_rows, 1, 1, end, dtype=dtype).masked_fill(torch.arange(end) > 299, least)
+        cache.place(first=0, positions=positions, end=end)
+        return model(ids[:n_rows, 299:], positions, mask, cache)
+
+    with torch.inference_mode():
+        for slot in range(9):
+            positions = torch.arange(299)[None]
+            cache.place(first=slot, positions=positions, end=299)
+            model(ids[slot : slot + 1, :299], positions, None, cache)
+        together = step(9, 512)
+        for n_rows, n_columns in ((1, 300), (2, 300), (5, 400), (8, 300), (9, 300)):
+            assert torch.equal(step(n_rows, round_up(n_columns)), together[:n_rows]), n_rows
 
 
 def test_a_row_has_the_same_bits_in_a_batch_of_any_size(bundled_model):

@@ -43,8 +43,9 @@ def test_its_logits_are_the_models_own_in_pieces_and_steps(rotation, bias) -> No
 
 def test_rows_of_several_lengths_take_a_step_together() -> None:
     model = create_llama(ROTATIONS[0])
-    fast, cache = FastLlama(model), SlotCache()
     rows = [torch.randint(0, 50, (n,)) for n in (3, 9)]
+    wanted = [model(input_ids=row[None]).logits[0, -1] for row in rows]
+    fast, cache = FastLlama(model), SlotCache()
     cache.reserve(n_slots=2, n_columns=10)
     for slot, row in enumerate(rows):
         positions = torch.arange(len(row) - 1)[None]
@@ -54,11 +55,13 @@ def test_rows_of_several_lengths_take_a_step_together() -> None:
     mask = torch.zeros(2, 9).masked_fill(torch.arange(9) > positions, torch.finfo(torch.float32).min)
     cache.place(first=0, positions=positions, end=9)
     got = fast(torch.stack([row[-1:] for row in rows]), positions, mask[:, None, None], cache)
-    for number, row in enumerate(rows):
-        torch.testing.assert_close(got[number], model(input_ids=row[None]).logits[0, -1])
+    torch.testing.assert_close(got, torch.stack(wanted))
 
 
 def test_what_it_does_not_know_is_left_to_transformers() -> None:
     assert is_fast_llama(create_model())
     assert not is_fast_llama(create_llama({"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}))
     assert not is_fast_llama(create_llama(ROTATIONS[0], hidden_act="gelu"))
+    quantized = create_model()
+    quantized.lm_head = torch.nn.Sequential(quantized.lm_head)
+    assert not is_fast_llama(quantized)
