@@ -37,6 +37,7 @@ def test_each_rule_takes_what_it_says(project, alice, bob) -> None:
     assert frozen(project) == {"A correction?", "One?", "Two?"}
     assert frozen(project, kinds=("correction",)) == {"A correction?"}
     assert frozen(project, tags=("hours", "desk")) == {"One?"}
+    assert frozen(project, without_tags=("hours",)) == {"A correction?", "Two?"}
     assert frozen(project, since=today) == {"A correction?", "Two?"}
     assert frozen(project, authors=(bob.pk,)) == {"One?"}
     assert "One?" not in frozen(project, without_authors=(bob.pk,))
@@ -164,5 +165,12 @@ def test_the_preview_counts_what_is_frozen(project, alice, sign_in) -> None:
         headers={"HX-Request": "true"},
     )
     assert "1 row" in page.text
+    Example.objects.filter(kind="correction").get().tags.add(project.tags.create(name="hours"))
+    page = sign_in(alice).post(
+        reverse("training-dataset-compose", args=[project.slug]),
+        {"kinds": ["correction", "demonstration"], "without_tags": ["hours"]},
+        headers={"HX-Request": "true"},
+    )
+    assert "12 rows" in page.text
     bad = sign_in(alice).post(reverse("training-dataset-compose", args=[project.slug]), {"test_share": 90})
     assert bad.status_code == 422

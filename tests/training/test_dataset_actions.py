@@ -15,6 +15,7 @@ from labeling.findings.fingerprints import estimate_overlap
 from labeling.models import Example, Probe, RegressionTest
 from labeling.states import ExampleKind
 from tests.training.conftest import make_correction, make_demonstration
+from training.actions.composition import Composition
 from training.actions.dataset import FrozenRow, freeze_dataset
 from training.actions.errors import LeakedProbe, NothingToFreeze
 from training.actions.splits import NEARLY_THE_SAME, assign, opening, sketch
@@ -250,3 +251,24 @@ def test_two_freezes_at_once_give_one_version(project) -> None:
         thread.join()
     assert len(found) == 2
     assert len(set(found)) == DatasetVersion.objects.count() == DatasetRow.objects.count() == 1
+
+
+def test_what_was_frozen_once_has_the_same_hash_for_ever(project) -> None:
+    make_correction(project, "Question 7 about the ferry to the island in the north and the way back")
+    make_correction(project, "Wann öffnet das Museum?", 'Um 10 Uhr, täglich \u2028 außer Montag. "Ja" \\ 😀')
+    for n in range(60):
+        make_demonstration(project, f"Question {n} about the ferry to the island in the north and the way back", f"Answer {n}.")  # fmt: skip
+        make_demonstration(project, f"Frage {n} 图书馆几点开门？", f"九点 {n}。")
+    for n in range(5):
+        make_demonstration(
+            project, f"Question {n} about the ferry to the island in the north and the way home", "Late."
+        )
+    version = freeze_dataset(project=project)
+    assert (version.n_train, version.n_valid) == (113, 14)
+    assert version.content_hash == "878a62ba7656bcb48e20b8bd617b5d9b14406c0d110f1d44c5276ee5f67689c2"
+    tested = freeze_dataset(
+        project=project,
+        composition=Composition(kinds=("demonstration",), test_share=0.2, weights={"demonstration": 3.0}),
+    )
+    assert (tested.n_train, tested.n_valid, tested.n_test) == (58, 8, 27)
+    assert tested.content_hash == "b238006b15721382b8c882fe6dbeaaf3f1889842590804da4b576068477c06d2"

@@ -19,6 +19,8 @@ from training.models import Job, JobPreflight
 from training.preflight_words import PROBLEMS, WARNINGS, problem_sentence
 from training.states import JobState
 
+LONG = "When does the ferry to the island leave in the morning on Sundays in May and what does it cost for two people with a dog"
+
 
 @pytest.fixture(autouse=True)
 def looked_at(monkeypatch) -> list[int]:
@@ -90,21 +92,30 @@ def test_what_stops_a_job_fails_it_with_the_reason_before_it_takes_a_place(proje
         start_job(job=job)
 
 
-def test_a_leak_that_came_after_the_freeze_stops_it_without_a_process(project, base_model, trainer) -> None:
+@pytest.mark.parametrize(
+    ("asked", "probed"),
+    [
+        ("What colour is the sky?", "What colour is the sky?"),
+        (f"{LONG}?", f"So, {LONG.lower()}"),
+    ],
+)
+def test_a_leak_that_came_after_the_freeze_stops_it_without_a_process(
+    project, base_model, trainer, asked, probed
+) -> None:
     trainer("crash")
-    make_correction(project, "What colour is the sky?")
+    make_correction(project, asked)
     version = freeze_dataset(project=project)
     correction = make_correction(project, "How deep is the sea?").correction
     other, texts = correction.case, {"chosen": "Deep.", "rejected": "Flat."}
     test = RegressionTest.objects.create(
         project=project, case=other, correction=correction, messages=other.messages, **texts
     )
-    prompt = [{"role": "user", "content": "What colour is the sky?"}]
+    prompt = [{"role": "user", "content": probed}]
     Probe.objects.create(test=test, messages=prompt, prompt_hash=digest(prompt))
     job = create_job(dataset_version=version)
     preflight_job(job=job)
     assert (job.state, job.error_kind) == (JobState.FAILED, "data")
-    assert "“What colour is the sky?”" in job.error
+    assert f"“{probed}”" in job.error
     assert f"#{other.pk}" in job.error
 
 

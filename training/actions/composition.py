@@ -1,6 +1,6 @@
 """Which of a project's texts a dataset version holds, by rules that are kept with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from typing import Any
@@ -25,15 +25,18 @@ MOST_WEIGHT = 20.0
 class Composition:
     """The rules. Each names what is taken; an empty one takes all.
 
-    `kinds` of rows; `tags`, any of which an example has; the days from `since` to `until` on which it was accepted; its
-    `authors` and none of `without_authors`, by key; the numbers of `instructions` that it follows; the `languages` of its
-    last answer, as codes, where that can be told; `least_score`, the mean of its author's grades on the rubric, 1 to 7.
-    `without` leaves out single rows, by their hash. `weights` says by kind how often an epoch shows a row, `replay_share` how
-    many of the rows that an earlier version has already are kept, chosen by their hashes. `test_share` is held out for tests.
+    `kinds` of rows; `tags`, any of which an example has, and `without_tags`, none of which it has; the days from `since` to
+    `until` on which it was accepted; its `authors` and none of `without_authors`, by key; the numbers of `instructions` that
+    it follows; the `languages` of its last answer, as codes, where that can be told; `least_score`, the mean of its author's
+    grades on the rubric, 1 to 7: what is graded is gold work, which is never a row itself. A row whose author has no grade is
+    left out. `without` leaves out single rows, by their hash. `weights` says by kind how often an epoch shows a row,
+    `replay_share` how many of the rows that an earlier version has already are kept, chosen by their hashes. `test_share` is
+    held out for tests.
     """
 
     kinds: tuple[str, ...] = (RowKind.CORRECTION, RowKind.DEMONSTRATION)
     tags: tuple[str, ...] = ()
+    without_tags: tuple[str, ...] = ()
     since: str = ""
     until: str = ""
     authors: tuple[int, ...] = ()
@@ -100,7 +103,9 @@ class Candidate:
 def chosen_examples(project: Project, rules: Composition) -> "QuerySet[Example]":
     rows = Example.objects.filter(project=project).trainable().filter(kind__in=rules.kinds)
     if rules.tags:
-        rows = rows.filter(pk__in=Example.tags.through.objects.filter(tag__name__in=rules.tags).values("example_id"))
+        rows = rows.filter(pk__in=_tagged(rules.tags))
+    if rules.without_tags:
+        rows = rows.exclude(pk__in=_tagged(rules.without_tags))
     if rules.since:
         rows = rows.filter(accepted_at__date__gte=rules.since)
     if rules.until:
@@ -120,8 +125,12 @@ def chosen_examples(project: Project, rules: Composition) -> "QuerySet[Example]"
     return rows
 
 
+def _tagged(names: Sequence[str]) -> "QuerySet[Any]":
+    return Example.tags.through.objects.filter(tag__name__in=names).values("example_id")
+
+
 def chosen_pairs(project: Project, rules: Composition) -> "QuerySet[PreferencePair]":
-    """The comparisons' pairs. They have neither tags nor one author, so rules about those leave them out."""
+    """The comparisons' pairs. They have neither tags nor one author, so rules that ask for those leave them out."""
     if RowKind.PAIR not in rules.kinds or rules.tags or rules.authors or rules.instructions or rules.least_score:
         return PreferencePair.objects.none()
     rows = PreferencePair.objects.filter(project=project, comparison__isnull=False, retracted_at__isnull=True)

@@ -8,8 +8,8 @@ from django.db.models import Count, QuerySet
 
 from labeling.findings.languages import detect_language
 from labeling.models import Example, Project
-from training.actions.composition import Composition, candidates, chosen_examples, chosen_pairs
-from training.actions.dataset import hash_row
+from training.actions.composition import Composition, chosen_examples, chosen_pairs
+from training.actions.dataset import choose
 from training.actions.splits import assign, opening
 from training.states import RowKind
 
@@ -42,14 +42,11 @@ def preview_dataset(*, project: Project, composition: Composition) -> Preview:
         found.kinds[RowKind.PAIR] = n_pairs
         _count_sources(found, examples)
         return found
-    without, rows, keys = set(composition.without), [], []
-    for row in islice(candidates(project, composition), MOST):
-        row_hash = hash_row(row.kind, row.messages, row.rejected)
-        is_replayed = not row.is_old or int.from_bytes(row_hash[:8]) < composition.replay_share * 2**64
-        if row_hash.hex() not in without and is_replayed:
-            rows.append((row.kind, opening(row.messages)))
-            found.languages[detect_language(row.messages[-1]["content"]) or ""] += 1
-            keys.append(row.example_pk)
+    rows, keys = [], []
+    for row, _row_hash in islice(choose(project, composition), MOST):
+        rows.append((row.kind, opening(row.messages)))
+        found.languages[detect_language(row.messages[-1]["content"]) or ""] += 1
+        keys.append(row.example_pk)
     found.n_rows = len(rows)
     found.kinds.update(kind for kind, _opening in rows)
     found.splits.update(assign(rows, test_share=composition.test_share))

@@ -8,6 +8,7 @@ class TrainingError(Exception):
 
     TrainingError
     ├── NothingToFreeze      the project has no example that could be trained on
+    │   └── TextsGone        or some were deleted while they were chosen: trying again helps
     ├── BadComposition       a rule of a version's composition that makes no sense (`field`)
     ├── Leak                 training rows ask what is held out to be tested (`row_hashes`)
     │   ├── LeakedProbe      a probe of a test (`prompts`, `case_pks`)
@@ -37,6 +38,10 @@ class TrainingError(Exception):
 
 class NothingToFreeze(TrainingError):
     message = _("There is no accepted example yet, so there is nothing to freeze.")
+
+
+class TextsGone(NothingToFreeze):
+    message = _("Examples were deleted while the version was made. Nothing was frozen. Try again.")
 
 
 class BadComposition(TrainingError):

@@ -20,7 +20,8 @@ from common.wire import new_id
 from labeling.models import Project, User
 from training.actions.errors import EmptyFile, FileRefused, FileTooLarge
 from training.actions.file_rows import inspect_file, read_rows
-from training.actions.leaks import refuse_leaks
+from training.actions.leaks import LeakGuard
+from training.actions.splits import opening
 from training.models import DatasetRow, DatasetVersion, File
 from training.models.file import files_dir
 from training.states import FilePurpose, Split
@@ -160,10 +161,12 @@ def _share(known: File, arriving: os.PathLike[str]) -> None:
 def _add_rows(version: DatasetVersion, file: File, split: Split, *, start: int) -> None:
     artefacts.fetch(file.path, sha256=file.sha256)
     rows = read_rows(file.path, file.format, split=split)
-    position = start
+    guard, position = LeakGuard(version.project), start
     while batch := list(islice(rows, _BATCH_SIZE)):
         if split == Split.TRAIN:
-            refuse_leaks(version.project, ((row.row_hash, row.kind, row.messages) for row in batch))
+            for row in batch:
+                guard.look_at(row.row_hash, row.messages, opening(row.messages))
+            guard.refuse()
         DatasetRow.objects.bulk_create(
             DatasetRow(
                 version=version,

@@ -1,15 +1,14 @@
 """What is held out to be tested never enters training: the probes of active tests, and a version's own test rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from common.conversations import Message, digest
 from labeling.models import Example, Probe, Project
-from labeling.states import ExampleKind
 from training.actions.errors import LeakedProbe, LeakedTest
-from training.actions.splits import Neighbours, Splitter, opening, sketch
+from training.actions.splits import Neighbours, opening, sketch
 
 # A probe is a paraphrase of what is trained on; more alike than this it is the same question.
 SAME_QUESTION = 0.9
@@ -18,8 +17,7 @@ SAME_QUESTION = 0.9
 class LeakGuard:
     """Looks at training rows one by one, and says at the end which of them ask what is held out."""
 
-    def __init__(self, project: Project, splitter: Splitter | None = None) -> None:
-        self._splitter = splitter
+    def __init__(self, project: Project) -> None:
         probes = Probe.objects.filter(test__project=project, test__is_active=True).select_related("test")
         self._probes = {probe.prompt_hash: probe for probe in probes}
         self._asked = {probe.messages[-1]["content"] for probe in self._probes.values()}
@@ -30,21 +28,34 @@ class LeakGuard:
         self._leaks: dict[str, Probe] = {}
         self._tested: dict[str, str] = {}
 
-    def look_at(
-        self, row_hash: str, kind: str, messages: Sequence[Message], text: str, example_pk: int | None = None
-    ) -> None:
+    @property
+    def has_probes(self) -> bool:
+        return bool(self._probes)
+
+    def suspects(self, messages: Sequence[Message], text: str) -> bool:
+        """Whether a training row, whose opening is `text`, may ask what a probe asks: `look_at` knows."""
+        return bool(self._probes) and (self._equal(messages[:-1]) is not None or bool(self._alike(messages[:-1], text)))
+
+    def look_at(self, row_hash: str, messages: Sequence[Message], text: str, example_pk: int | None = None) -> None:
         """Look at one training row, whose opening is `text`."""
-        if kind == ExampleKind.CORRECTION and self._splitter and self._splitter.tests_what_is_taught(text):
-            self._tested[row_hash] = messages[-2]["content"]
         if not self._probes:
             return
-        prompt = messages[:-1]
-        probe = self._probes.get(digest(prompt)) if prompt[-1]["content"] in self._asked else None
-        if probe is None and _is_single(prompt):
-            near = [self._probes[key] for key in sorted(self._near.find(sketch(text), least=SAME_QUESTION))]
+        probe = self._equal(messages[:-1])
+        if probe is None:
+            near = [self._probes[key] for key in sorted(self._alike(messages[:-1], text))]
             probe = next((each for each in near if not self._is_own(each, example_pk)), None)
         if probe is not None:
             self._leaks[row_hash] = probe
+
+    def add_tested(self, row_hash: str, messages: Sequence[Message]) -> None:
+        """Take down a correction that asks what a test row asks."""
+        self._tested[row_hash] = messages[-2]["content"]
+
+    def _equal(self, prompt: Sequence[Message]) -> Probe | None:
+        return self._probes.get(digest(prompt)) if prompt[-1]["content"] in self._asked else None
+
+    def _alike(self, prompt: Sequence[Message], text: str) -> set[str]:
+        return self._near.find(sketch(text), least=SAME_QUESTION) if _is_single(prompt) else set()
 
     def _is_own(self, probe: Probe, example_pk: int | None) -> bool:
         """Whether the row is the correction of the probe's own case: the probe is a rewording of it."""
@@ -79,14 +90,6 @@ class LeakGuard:
             "cases": ", ".join(f"#{pk}" for pk in case_pks[:10]),
         }
         return LeakedProbe(message, prompts=prompts, case_pks=case_pks, row_hashes=list(self._leaks))
-
-
-def refuse_leaks(project: Project, rows: Iterable[tuple[str, str, Sequence[Message]]]) -> None:
-    """Raise LeakedProbe when one of the training rows (hash, kind, messages) asks what a probe asks."""
-    guard = LeakGuard(project)
-    for row_hash, kind, messages in rows:
-        guard.look_at(row_hash, kind, messages, opening(messages))
-    guard.refuse()
 
 
 def _is_single(prompt: Sequence[Message]) -> bool:

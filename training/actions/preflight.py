@@ -7,6 +7,7 @@ import signal
 import time
 from typing import Any
 
+import orjson
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -16,13 +17,16 @@ from common.states import StateError, record
 from labeling.models import User
 from training.actions import runner
 from training.actions.artefacts import fetch_inputs
-from training.actions.errors import NotPossible
+from training.actions.composition import BATCH_SIZE, text_of
+from training.actions.errors import LeakedProbe, NotPossible
 from training.actions.job import change_state, nudge
+from training.actions.leaks import LeakGuard
+from training.actions.splits import opening
 from training.estimates import Interval, estimate_seconds
 from training.models import Job, JobPreflight
 from training.preflight_words import problem_sentence
-from training.queries.preflight import former_runs, leaked_prompts
-from training.states import ErrorKind, JobState
+from training.queries.preflight import former_runs
+from training.states import ErrorKind, JobState, Split
 
 logger = logging.getLogger(__name__)
 
@@ -123,11 +127,19 @@ def _claim(preflight: JobPreflight) -> bool:
 
 def _leaks(job: Job) -> list[Problem]:
     """Say again that nothing is trained on that is tested: probes may have come since the version was frozen."""
-    leaks = leaked_prompts(job.dataset_version)
-    if not leaks:
+    version, guard = job.dataset_version, LeakGuard(job.project)
+    if not guard.has_probes:
         return []
-    pks = sorted({leak["case_pk"] for leak in leaks})[:N_LEAKS_NAMED]
-    return [{"code": "leak", "kind": ErrorKind.DATA, "n": len(leaks), "prompt": leaks[0]["prompt"][:200], "cases": pks}]
+    rows = version.rows.filter(split=Split.TRAIN).order_by().values_list("row_hash", text_of("messages"), "example_id")
+    for row_hash, text, example_pk in rows.iterator(chunk_size=BATCH_SIZE):
+        messages = orjson.loads(text)
+        guard.look_at(row_hash, messages, opening(messages), example_pk)
+    try:
+        guard.refuse()
+    except LeakedProbe as error:
+        found = {"prompt": error.prompts[0][:200], "cases": error.case_pks[:N_LEAKS_NAMED]}
+        return [{"code": "leak", "kind": ErrorKind.DATA, "n": len(error.prompts), **found}]
+    return []
 
 
 def _run_child(job: Job, preflight: JobPreflight) -> dict[str, Any] | None:

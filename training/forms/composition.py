@@ -31,6 +31,9 @@ class ComposeForm(forms.Form):
         help_text=_("Compared pairs are learnt by the methods that learn preferences; the others leave them out."),
     )
     tags = forms.MultipleChoiceField(label=_("Tags"), required=False, widget=forms.CheckboxSelectMultiple)
+    without_tags = forms.MultipleChoiceField(
+        label=_("Without these tags"), required=False, widget=forms.CheckboxSelectMultiple
+    )
     since = forms.DateField(label=_("Accepted from"), required=False, widget=forms.DateInput({"type": "date"}))
     until = forms.DateField(label=_("Accepted until"), required=False, widget=forms.DateInput({"type": "date"}))
     authors = forms.MultipleChoiceField(label=_("Only by"), required=False, widget=forms.CheckboxSelectMultiple)
@@ -53,7 +56,10 @@ class ComposeForm(forms.Form):
         required=False,
         min_value=1,
         max_value=7,
-        help_text=_("On the rubric, from 1 to 7."),
+        help_text=_(
+            "On the rubric, from 1 to 7. Grades are given for gold tasks, whose answers are never rows themselves: so each "
+            "row counts by all grades of its author. A row whose author has none is left out, an imported one too."
+        ),
     )
     weight_correction = _weight(_("Weight of corrections"))
     weight_demonstration = _weight(_("Weight of demonstrations"))
@@ -79,8 +85,10 @@ class ComposeForm(forms.Form):
         super().__init__(data, **kwargs)
         people = User.objects.filter(pk__in=project.examples.order_by().values("author")).order_by("name")
         names = [(str(user.pk), str(user)) for user in people]
+        tags = [(tag.name, tag.name) for tag in project.tags.all()]
         choices = {
-            "tags": [(tag.name, tag.name) for tag in project.tags.all()],
+            "tags": tags,
+            "without_tags": tags,
             "authors": names,
             "without_authors": names,
             "instructions": [
@@ -97,7 +105,8 @@ class ComposeForm(forms.Form):
     @staticmethod
     def initial_of(rules: Composition, **more: Any) -> dict[str, Any]:
         """Return what the form shows for these rules."""
-        initial = {name: getattr(rules, name) for name in ("kinds", "tags", "since", "until", "least_score")}
+        names = ("kinds", "tags", "without_tags", "since", "until", "least_score")
+        initial = {name: getattr(rules, name) for name in names}
         initial |= {name: [str(key) for key in getattr(rules, name)] for name in ("authors", "without_authors", "instructions")}  # fmt: skip
         initial |= {f"weight_{kind}": rules.weight(kind) for kind in RowKind.values}
         initial |= {"languages": ", ".join(rules.languages), "without": "\n".join(rules.without)}
@@ -111,6 +120,7 @@ class ComposeForm(forms.Form):
         return Composition(
             kinds=tuple(data["kinds"]),
             tags=tuple(data.get("tags") or ()),
+            without_tags=tuple(data.get("without_tags") or ()),
             since=data["since"].isoformat() if data["since"] else "",
             until=data["until"].isoformat() if data["until"] else "",
             authors=tuple(map(int, data.get("authors") or ())),

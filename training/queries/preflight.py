@@ -1,12 +1,8 @@
 """Reads about what is known of a job before it starts."""
 
-from typing import Any
-
-from common.conversations import digest
-from labeling.models import Probe
 from training.estimates import Run
-from training.models import BaseModel, DatasetVersion, Job
-from training.states import JobState, Split
+from training.models import BaseModel, Job
+from training.states import JobState
 
 N_RUNS = 20
 
@@ -31,16 +27,3 @@ def former_runs(*, method: str, base_model: BaseModel | None = None, sized: bool
             others.append(Run(n_tokens * size, duration_s))
     looked_at = [run for run in looked_at if run.n_tokens and run.duration_s]
     return looked_at or [run for run in others if run.n_tokens and run.duration_s]
-
-
-def leaked_prompts(version: DatasetVersion) -> list[dict[str, Any]]:
-    """Return the probes of active tests whose prompt a training row has: `prompt` and `case_pk` each."""
-    probes: dict[str, dict[str, Any]] = {}
-    rows = Probe.objects.filter(test__project=version.project_id, test__is_active=True)
-    for prompt_hash, messages, case_pk in rows.values_list("prompt_hash", "messages", "test__case_id"):
-        probes[prompt_hash] = {"prompt": messages[-1]["content"], "case_pk": case_pk}
-    if not probes:
-        return []
-    trained = version.rows.filter(split=Split.TRAIN).order_by().values_list("messages", flat=True)
-    hashes = {digest(messages[:-1]) for messages in trained.iterator(chunk_size=500)}
-    return [probe for prompt_hash, probe in probes.items() if prompt_hash in hashes]

@@ -42,8 +42,8 @@ def dataset_compose(request: HttpRequest, slug: str) -> HttpResponse:
             version = freeze_dataset(
                 project=project, by=membership.user, note=form.cleaned_data["note"], composition=rules
             )
-        except NothingToFreeze:
-            form.add_error(None, NothingToFreeze.message)
+        except NothingToFreeze as error:
+            form.add_error(None, str(error))
             return _show(request, membership, form, None, status=422)
         except Leak as error:
             return show_leak(request, membership, rules, error, note=form.cleaned_data["note"])
