@@ -10,11 +10,13 @@ from django.utils import timezone
 _Rows = Iterable[tuple[Any, ...]]
 
 
-def insert_many(model: type[models.Model], names: Sequence[str], rows: _Rows, **constants: Any) -> None:
+def insert_many(
+    model: type[models.Model], names: Sequence[str], rows: _Rows, *, may_conflict: bool = True, **constants: Any
+) -> None:
     """Insert tuples of the columns `names`; every other field gets its value of `constants`, else its default.
 
     Values are texts, numbers, booleans, bytes, None, and anything that a JSONField takes. A row that breaks a unique
-    constraint is left out. Has to run in a transaction. No signal is sent and `pre_save` is not called, but for
+    constraint is left out, unless none can (`may_conflict`), which PostgreSQL does sooner. Has to run in a transaction. No signal is sent and `pre_save` is not called, but for
     `auto_now` and `auto_now_add`.
     """
     fields = {field.attname: field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)}
@@ -26,7 +28,7 @@ def insert_many(model: type[models.Model], names: Sequence[str], rows: _Rows, **
     values = _whole(rows, tail, at_json)
     table = quote(model._meta.db_table)
     if connection.vendor == "postgresql":
-        _copy(table, columns, values)
+        _copy(table, columns, values, may_conflict=may_conflict)
         return
     marks = ", ".join(["%s"] * (len(names) + len(rest)))
     with connection.cursor() as cursor:
@@ -55,12 +57,16 @@ def _whole(rows: _Rows, tail: tuple[Any, ...], at_json: list[int]) -> Iterable[t
         yield row + tail
 
 
-def _copy(table: str, columns: str, rows: _Rows) -> None:
-    """COPY knows no conflicts, so the rows go through a table of the transaction's own."""
+def _copy(table: str, columns: str, rows: _Rows, *, may_conflict: bool) -> None:
+    """COPY knows no conflicts, so rows that may have some go through a table of the transaction's own."""
+    into = "incoming" if may_conflict else table
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table} WITH NO DATA")
-        with cursor.copy(f"COPY incoming ({columns}) FROM STDIN") as copy:
+        if may_conflict:
+            cursor.execute(f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table} WITH NO DATA")
+        with cursor.copy(f"COPY {into} ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+        if not may_conflict:
+            return
         cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming ON CONFLICT DO NOTHING")
         cursor.execute("DROP TABLE incoming")

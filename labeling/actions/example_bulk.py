@@ -9,15 +9,18 @@ from django.db import connection
 from django.db.models import Max, Q
 
 from common.bulk import insert_many
-from common.conversations import Message, digest
+from common.conversations import Message, digest_texts
 from labeling.actions.fingerprint import FEWEST_PAIRS
 from labeling.findings.fingerprints import (
     NEARLY_THE_SAME,
     band_keys,
     estimate_overlap,
+    has_pairs,
+    list_pairs,
+    minhash,
     overlap,
+    pack_values,
     pair_words,
-    sketch_pairs,
 )
 from labeling.models import Example, ExampleImport, Fingerprint, FingerprintBand, Probe
 from labeling.search_text import searchable
@@ -40,19 +43,18 @@ class Incoming:
     rejected: str | None = None
     content_hash: str = ""
     prompt_hash: str = ""
-    pairs: Pairs = frozenset()
     sketch: bytes = b""
     keys: list[int] = field(default_factory=list)
 
     def hash(self) -> None:
-        self.content_hash = digest(self.messages if self.rejected is None else [self.messages, self.rejected])
-        self.prompt_hash = digest(self.messages[:-1])
+        self.content_hash = digest_texts(self.messages if self.rejected is None else [self.messages, self.rejected])
+        self.prompt_hash = digest_texts(self.messages[:-1])
 
     def sketch_answer(self, space: str) -> None:
         """Compute what near-duplicates are found by; a short answer has none, for many prompts may be answered so."""
-        pairs = pair_words(self.messages[-1]["content"])
-        if len(pairs) >= FEWEST_PAIRS[PART]:
-            self.pairs, self.sketch = pairs, sketch_pairs(pairs)
+        pairs = list_pairs(self.messages[-1]["content"])
+        if has_pairs(pairs, FEWEST_PAIRS[PART]):
+            self.sketch = pack_values(minhash(pairs))
             self.keys = list(dict.fromkeys(band_keys(self.sketch, space=space)))
 
 
@@ -110,35 +112,53 @@ def _some(values: list[Any]) -> Iterator[list[Any]]:
 def _without_near(rows: list[Incoming], outcome: Outcome) -> list[Incoming]:
     """Return the rows that resemble neither an example nor a row before them; the others go to `outcome.near`."""
     stored = _near_stored(rows)
-    by_key: dict[int, list[Incoming]] = defaultdict(list)
+    earlier = _Earlier()
     kept = []
     for row in rows:
-        other = stored.get(row.content_hash) or _near_kept(row, by_key)
+        other = stored.get(row.content_hash) or earlier.find_near(row)
         if other:
             outcome.near.append((row.place, other))
             continue
         kept.append(row)
-        for key in row.keys:
-            by_key[key].append(row)
+        earlier.add(row)
     return kept
 
 
-def _near_kept(row: Incoming, by_key: dict[int, list[Incoming]]) -> str:
-    candidates = {id(other): other for key in row.keys for other in by_key.get(key, ())[:_MOST_CANDIDATES]}
-    for other in list(candidates.values())[:_MOST_CANDIDATES]:
-        if overlap(row.pairs, other.pairs) >= NEARLY_THE_SAME and _is_near(row.messages, other.messages):
-            return other.place
-    return ""
+class _Earlier:
+    """The rows of a batch, to be found by their bands. Nearly every band is that of one row alone, so that only others get a list."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, Incoming] = {}
+        self._more: dict[int, list[Incoming]] = defaultdict(list)
+
+    def add(self, row: Incoming) -> None:
+        for key in row.keys:
+            if self._first.setdefault(key, row) is not row:
+                self._more[key].append(row)
+
+    def find_near(self, row: Incoming) -> str:
+        """Return the place of a row that is nearly the same, "" where there is none."""
+        if self._first.keys().isdisjoint(row.keys):
+            return ""
+        shared = [key for key in row.keys if key in self._first]
+        found = (other for key in shared for other in (self._first[key], *self._more.get(key, ()))[:_MOST_CANDIDATES])
+        candidates = list({id(other): other for other in found}.values())
+        for other in candidates[:_MOST_CANDIDATES]:
+            if _is_near(row.messages[-1:], other.messages[-1:]) and _is_near(row.messages, other.messages):
+                return other.place
+        return ""
 
 
 def _near_stored(rows: list[Incoming]) -> dict[str, str]:
     """Return, by content, the key of the stored example that a row resembles, as "#12"."""
+    found = list(_bands([key for row in rows for key in row.keys]))
+    wanted = {key for key, _fingerprint_pk in found}
     by_key: dict[int, list[Incoming]] = defaultdict(list)
-    for row in rows:
-        for key in row.keys:
+    for row in rows if wanted else ():
+        for key in wanted.intersection(row.keys):
             by_key[key].append(row)
     hits: dict[str, Counter[int]] = defaultdict(Counter)
-    for key, fingerprint_pk in _bands(list(by_key)):
+    for key, fingerprint_pk in found:
         for row in by_key[key]:
             hits[row.content_hash][fingerprint_pk] += 1
     if not hits:
@@ -160,10 +180,14 @@ def _near_stored(rows: list[Incoming]) -> dict[str, str]:
 
 def _bands(keys: list[int]) -> Iterator[tuple[int, int]]:
     """Yield (key, fingerprint) of the stored bands with these keys. Numbers as text: a parameter each costs more than the search."""
-    table = connection.ops.quote_name(FingerprintBand._meta.db_table)
+    wanted = f"SELECT key, fingerprint_id FROM {FingerprintBand._meta.db_table} WHERE key"
     with connection.cursor() as cursor:
-        for some in _some(sorted(keys)):
-            cursor.execute(f"SELECT key, fingerprint_id FROM {table} WHERE key IN ({','.join(map(str, some))})")
+        for some in _some(sorted(set(keys))):
+            numbers = ",".join(map(str, some))
+            if connection.vendor == "postgresql":
+                cursor.execute(f"{wanted} = ANY('{{{numbers}}}'::bigint[])")  # a list of IN it reads one by one
+            else:
+                cursor.execute(f"{wanted} IN ({numbers})")
             yield from cursor.fetchall()
 
 
@@ -217,11 +241,12 @@ def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, in
 def _insert_fingerprints(rows: list[Incoming], added: dict[str, int]) -> None:
     sketched = {added[row.content_hash]: row for row in rows if row.keys and row.content_hash in added}
     last = Fingerprint.objects.aggregate(last=Max("pk"))["last"] or 0
-    insert_many(Fingerprint, ("example_id", "sketch"), ((pk, row.sketch) for pk, row in sketched.items()), part=PART)
+    marks = ((pk, row.sketch) for pk, row in sketched.items())
+    insert_many(Fingerprint, ("example_id", "sketch"), marks, may_conflict=False, part=PART)
     fresh = Fingerprint.objects.filter(pk__gt=last).values_list("pk", "example_id")
     pairs = [(key, pk) for pk, example_pk in fresh if example_pk in sketched for key in sketched[example_pk].keys]
     pairs.sort()
-    insert_many(FingerprintBand, ("key", "fingerprint_id"), pairs)
+    insert_many(FingerprintBand, ("key", "fingerprint_id"), pairs, may_conflict=False)
 
 
 def delete_examples(*, keys: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.conversations import ConversationError, canonical_json, clean
+from common.conversations import ConversationError, canonical_json, canonical_texts, clean
 from common.exports import csv_text
 from training.formats import FORMATS, BadValue, Row, carry, find_format, recognise, tables
 from training.queries.exporting import Shape, find_losses
@@ -52,6 +52,7 @@ def written(each, row: Row) -> dict:
         return tables.from_cells(dict(zip(head, line, strict=True)))
     text = canonical_json(each.write(row)) + "\n"
     assert text.count("\n") == 1
+    assert canonical_texts(each.write(row)) == text[:-1].encode()
     return json.loads(text)
 
 

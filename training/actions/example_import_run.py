@@ -3,6 +3,7 @@ behind the last batch that was committed."""
 
 import logging
 import uuid
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from labeling.states import PROMPT_IMPORT_MOVES, PromptImportState
 from training.formats.source import ExampleFile, Item
 from training.models import DatasetRow
 
-BATCH = 2000
+BATCH = 10_000  # rows in a transaction, or fewer with so many characters: each touches most of the index of bands
+BATCH_LENGTH = 10_000_000
+SMALL_BATCH = 2000
 N_SHOWN = 8
 N_BAD_SHOWN = 200
 MAX_SHOWN = 2000  # characters of a turn in the preview
@@ -86,7 +89,7 @@ def _check(row: ExampleImport, file: ExampleFile) -> None:
                     bad.append((item.place, item.problem, item.text))
             elif len(preview) < N_SHOWN:
                 preview += [_shown(item.place, each) for each in item.rows[: N_SHOWN - len(preview)]]
-            if n_rows % BATCH == 0:
+            if n_rows % SMALL_BATCH == 0:
                 seen(row, read_bytes=item.read_bytes, n_rows=n_rows, n_bad=n_bad)
         if not n_rows:
             raise UnreadableFile(_("The file has no row."))
@@ -117,7 +120,7 @@ def _import(row: ExampleImport, file: ExampleFile) -> None:
     tags = [Tag.objects.get_or_create(project_id=row.project_id, name=name)[0].pk for name in row.tags]
     try:
         items = islice(iter(file), row.n_handled, None)
-        while batch := list(islice(items, BATCH)):
+        for batch in _batches(items):
             _add(row, batch, tags)
     except (UnreadableFile, OSError) as error:
         fail(row, str(error) if isinstance(error, UnreadableFile) else _("The file is not on the server any more."))
@@ -125,6 +128,19 @@ def _import(row: ExampleImport, file: ExampleFile) -> None:
     counts = f"{row.n_added} added, {row.n_duplicates} there already, {row.n_near} nearly the same, {row.n_bad} bad"
     move(row, PromptImportState.DONE, moves=PROMPT_IMPORT_MOVES, by=row.created_by, reason=counts, seen_at=None)
     row.path.unlink(missing_ok=True)
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    length = 0
+    for item in items:
+        batch.append(item)
+        length += sum(len(turn["content"]) for each in item.rows for turn in each.messages)
+        if len(batch) >= BATCH or length >= BATCH_LENGTH:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
 
 
 def _add(row: ExampleImport, batch: list[Item], tags: list[int]) -> None:
@@ -159,7 +175,7 @@ def _with_held_out(row: ExampleImport, outcome: Outcome) -> list[Any]:
 def _undo(row: ExampleImport) -> None:
     """Take the examples back, a transaction to a batch. What a dataset version holds cannot go and trains no more."""
     last, retraction = 0, None
-    while keys := list(row.examples.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while keys := list(row.examples.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:SMALL_BATCH]):
         last = keys[-1]
         with transaction.atomic():
             frozen = set(DatasetRow.objects.filter(example__in=keys).values_list("example_id", flat=True))

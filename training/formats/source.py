@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
 from django.utils.translation import gettext as _
 
 from labeling.actions.prompt_files import UnreadableFile
@@ -157,6 +158,13 @@ def _lines(stream: "io.BufferedReader[Any]") -> Iterator[Value]:
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line.strip():
+            continue
+        try:  # whatever orjson reads is JSON in UTF-8 without half a character; what it does not is looked into
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            yield Value(number, line[:800].decode("utf-8", "ignore"), *_checked(value, ""))
             continue
         try:
             text = line.decode()

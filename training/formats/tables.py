@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from common.conversations import canonical_json
+from common.conversations import canonical_texts
 from common.exports import csv_text, harmless
 from training.formats.row import BadValue, Row, read_row, text_of
 
@@ -29,8 +29,8 @@ def csv_lines(rows: list[Row]) -> str:
             row.kind,
             harmless(row.messages[-2]["content"]) if len(row.messages) > 1 else "",
             harmless(row.messages[-1]["content"]),
-            canonical_json(row.messages),
-            "" if row.rejected is None else canonical_json(row.rejected),
+            canonical_texts(row.messages).decode("utf-8", "surrogatepass"),
+            "" if row.rejected is None else canonical_texts(row.rejected).decode("utf-8", "surrogatepass"),
         )
         for row in rows
     )

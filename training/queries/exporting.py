@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import orjson
 from django.core.cache import cache
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, TextField
 from django.db.models.functions import Cast
 
-from common.conversations import canonical_json
+from common.conversations import canonical_texts
 from training.formats import Format, Row, carry, tables
 from training.models import DatasetExport, DatasetVersion
 from training.states import ExportState
@@ -87,11 +88,12 @@ def find_losses(shapes: list[Shape], wanted: Format) -> Losses:
 
 def read_batches(version: DatasetVersion, *, split: str = "", n_rows: int = N_ROWS) -> Iterator[list[Row]]:
     """Yield the rows in their order, so many at a time. Each is a query of its own: a slow reader holds no cursor."""
-    rows = version.rows.order_by("position").values_list("position", "messages", "rejected", "kind", "split")
+    text = Cast("messages", TextField())  # orjson reads it in a fraction of the time that the field takes
+    rows = version.rows.order_by("position").values_list("position", text, "rejected", "kind", "split")
     rows = rows.filter(split=split) if split else rows
     last = -1
     while batch := list(rows.filter(position__gt=last)[:n_rows]):
-        yield [Row(*values) for _position, *values in batch]
+        yield [Row(orjson.loads(messages), *values) for _position, messages, *values in batch]
         last = batch[-1][0]
 
 
@@ -105,7 +107,7 @@ def export_text(version: DatasetVersion, wanted: Format, *, split: str = "", n_r
         if (
             text := tables.csv_lines(rows)
             if is_table
-            else "".join(canonical_json(wanted.write(row)) + "\n" for row in rows)
+            else "".join(canonical_texts(wanted.write(row)).decode("utf-8", "surrogatepass") + "\n" for row in rows)
         ):
             yield text
 
