@@ -117,7 +117,7 @@ def main() -> None:
             left_out.append("the journeys in Chromium")
         left_out += clients.wait()
         # a file's tests share what they started, so they stay together, in the order of tests/conftest.py
-        slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-m", SLOW, *arguments)
+        slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=12", "-m", SLOW, *arguments)
         runs.append(run_pytest("The real model and the journeys", *slow, **extra))
     total = {key: sum(counts[key] for counts in runs) for key in ("passed", "failed", "skipped")}
     print("\nLeft out: " + ("; ".join(left_out) if left_out else "nothing."))
