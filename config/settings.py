@@ -250,6 +250,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-base-models": {"task": "training.tasks.sweep_base_models", "schedule": 60.0},
     "count-statistics": {"task": "training.tasks.count_statistics", "schedule": 10.0, "options": {"expires": 10.0}},
     "sweep-deployment": {"task": "deployment.tasks.sweep", "schedule": 3.0, "options": {"expires": 3.0}},
+    "start-due-cycles": {
+        "task": "deployment.tasks.start_due_cycles",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
     "guard-deployments": {
         "task": "deployment.tasks.guard_deployments",
         "schedule": 20.0,

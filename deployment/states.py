@@ -101,7 +101,33 @@ class StopCode(TextChoices):
     NOT_DEPLOYED = "not_deployed", _("The new model passed, but could not be deployed.")
     CANCELLED = "cancelled", _("Somebody stopped the cycle.")
     REFUSED = "refused", _("The training could not be started.")
+    HELD = "held", _("The new model passed the gate; a person decides what goes live.")
+    CANARY = "canary", _("The new model passed the gate and answers a share of the conversations.")
 
 
-# A cycle that ends in one of these did its work: there was nothing to do, or the candidate was not better.
-REGULAR_STOPS = (StopCode.NOTHING_NEW, StopCode.GATE)
+class Trigger(TextChoices):
+    """What started a cycle."""
+
+    HAND = "hand", _("by hand")
+    SCHEDULE = "schedule", _("by the schedule")
+    COUNT = "count", _("by the number of new examples")
+
+
+class Reach(TextChoices):
+    """How far a cycle goes by itself."""
+
+    TRAIN = "train", _("Train and evaluate; a person decides what goes live")
+    CANARY = "canary", _("Up to a canary, if the model passes the gate")
+    LIVE = "live", _("Up to live, if the model passes the gate")
+
+
+class SkipCode(TextChoices):
+    """Why a cycle that was due did not start."""
+
+    TOO_FEW = "too_few"
+    BUDGET = "budget"
+    AT_WORK = "at_work"
+
+
+# A cycle that ends in one of these did its work: there was nothing to do, the candidate was not better, or a person goes on.
+REGULAR_STOPS = (StopCode.NOTHING_NEW, StopCode.GATE, StopCode.HELD, StopCode.CANARY)

@@ -42,6 +42,14 @@ def guard_deployments() -> None:
 
 
 @shared_task(time_limit=60)
+def start_due_cycles() -> None:
+    """Start the cycles that a project's policy asks for now."""
+    from deployment.actions.policy import start_due_cycles as start
+
+    start()
+
+
+@shared_task(time_limit=60)
 def sweep() -> None:
     """Advance cycles, end answers that a crash cut off, see that the live models are loaded."""
     from deployment.actions.upkeep import sweep as sweep_now

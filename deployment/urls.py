@@ -44,6 +44,7 @@ project_patterns = [
     path("keys/create/", api_key.create, name="deployment-key-create"),
     path("keys/<int:pk>/revoke/", api_key.revoke, name="deployment-key-revoke"),
     path("cycles/", cycle.index, name="deployment-cycle-list"),
+    path("cycles/policy/", cycle.policy, name="deployment-cycle-policy"),
     path("cycles/start/", cycle.start, name="deployment-cycle-start"),
     path("cycles/<int:number>/", cycle.show, name="deployment-cycle-show"),
     path("cycles/<int:number>/cancel/", cycle.cancel, name="deployment-cycle-cancel"),

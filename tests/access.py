@@ -216,6 +216,7 @@ deployment-key-list admin
 deployment-key-create admin
 deployment-key-revoke admin key
 deployment-cycle-list admin
+deployment-cycle-policy admin
 deployment-cycle-start admin
 deployment-cycle-show admin cycle
 deployment-cycle-cancel admin cycle

@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 
 from common.states import move, record
 from deployment import tasks
+from deployment.actions.candidate import set_canary
 from deployment.actions.errors import AlreadyLive, CycleAtWork, CycleEnded, ModelNotLoadable, ReleaseConflict
 from deployment.actions.release import deploy_model, ensure_deployment
 from deployment.models import Cycle, Deployment, DeploymentChange
 from deployment.queries import cycles_at_work
-from deployment.states import CYCLE_MOVES, ChangeKind, CycleState, StopCode
+from deployment.states import CYCLE_MOVES, ChangeKind, CycleState, Reach, StopCode, Trigger
 from labeling.actions.case_training import return_from_training, start_training
 from labeling.models import Case, Project, User
 from labeling.states import CaseState
@@ -30,18 +31,26 @@ from training.states import EvaluationState, GateRule, JobState
 NUMBERS = ("efficacy_before", "efficacy_after", "generalisation_after", "specificity_drift")
 
 
-def start_cycle(*, project: Project, by: User | None = None) -> Cycle:
+def start_cycle(
+    *,
+    project: Project,
+    by: User | None = None,
+    trigger: Trigger = Trigger.HAND,
+    reach: Reach = Reach.LIVE,
+    canary_percent: int = 10,
+) -> Cycle:
     """Start a cycle; workers carry it through. Raises CycleAtWork, with the one that is at work already."""
+    how = {"started_by": by, "trigger": trigger, "reach": reach, "canary_percent": canary_percent}
     number = (Cycle.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
     try:
         with transaction.atomic():
-            cycle = Cycle.objects.create(project=project, number=number, started_by=by)
+            cycle = Cycle.objects.create(project=project, number=number, **how)
             record(cycle, what="cycle", after=f"cycle {number}", by=by)
             transaction.on_commit(lambda: tasks.advance.delay(cycle.pk))
     except IntegrityError as error:
         other = cycles_at_work(project).first()
         if other is None:  # it ended in just this moment
-            return start_cycle(project=project, by=by)
+            return start_cycle(project=project, by=by, trigger=trigger, reach=reach, canary_percent=canary_percent)
         raise CycleAtWork(_("A cycle is at work already."), cycle=other) from error
     return cycle
 
@@ -173,8 +182,15 @@ def _watch_evaluation(cycle: Cycle) -> None:
     if deployment.live_model_id not in (live_was, model.pk):
         _stop_evaluating(cycle, StopCode.NOT_DEPLOYED, _("Another model went live in the meantime."))
         return
+    if cycle.reach == Reach.TRAIN:
+        _stop_evaluating(cycle, StopCode.HELD)
+        return
     change: DeploymentChange | None
     try:
+        if cycle.reach == Reach.CANARY:
+            set_canary(deployment=deployment, model=model, percent=cycle.canary_percent, evaluation=candidate)
+            _stop_evaluating(cycle, StopCode.CANARY)
+            return
         change = deploy_model(deployment=deployment, model=model, by=cycle.started_by, evaluation=candidate)
     except AlreadyLive:
         change = deployment.changes.filter(to_model=model, kind=ChangeKind.DEPLOY).first()
@@ -189,7 +205,7 @@ def _watch_evaluation(cycle: Cycle) -> None:
             move(row, CycleState.PROMOTED, moves=CYCLE_MOVES, change=change, **_ending(row, deployed=True))
 
 
-def _stop_evaluating(cycle: Cycle, code: StopCode, detail: str) -> None:
+def _stop_evaluating(cycle: Cycle, code: StopCode, detail: str = "") -> None:
     with transaction.atomic():
         row = _locked(cycle)
         if row.state == CycleState.EVALUATING:

@@ -1,7 +1,17 @@
 from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
+from deployment.models.policy import CyclePolicy
 from deployment.models.release import Deployment, DeploymentChange
 from deployment.models.shadow import ShadowAnswer
 from deployment.models.traffic import Completion, Conversation
 
-__all__ = ["Batch", "Completion", "Conversation", "Cycle", "Deployment", "DeploymentChange", "ShadowAnswer"]
+__all__ = [
+    "Batch",
+    "Completion",
+    "Conversation",
+    "Cycle",
+    "CyclePolicy",
+    "Deployment",
+    "DeploymentChange",
+    "ShadowAnswer",
+]

@@ -1,7 +1,7 @@
 from django.db import models
 
 from deployment.models.release import DeploymentChange
-from deployment.states import CYCLE_ENDED, CycleState, StopCode
+from deployment.states import CYCLE_ENDED, CycleState, Reach, StopCode, Trigger
 from labeling.models import Membership, Project, User
 from training.models import DatasetVersion, Evaluation, Job
 
@@ -23,6 +23,9 @@ class Cycle(models.Model):
     evaluation = models.ForeignKey(Evaluation, models.SET_NULL, null=True, related_name="cycles")
     change = models.ForeignKey(DeploymentChange, models.SET_NULL, null=True, related_name="cycles")
     summary = models.JSONField(default=dict, help_text="the numbers that run_cycle prints")
+    trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.HAND)
+    reach = models.CharField(max_length=10, choices=Reach.choices, default=Reach.LIVE)
+    canary_percent = models.PositiveSmallIntegerField(default=10, help_text="the share, where it goes up to a canary")
     stop_reason = models.CharField(max_length=500, blank=True)
     started_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     started_at = models.DateTimeField(auto_now_add=True)

@@ -190,7 +190,7 @@ def cycle_steps(cycle: Cycle) -> list[CycleStep]:
         judged = cycle.evaluation is not None and bool(cycle.evaluation.gate)
         reached = 3 if judged else 2 if cycle.evaluation else 1 if cycle.job else 0
         states = ["done"] * reached + ["failed"] + ["wait"] * (len(order) - reached - 1)
-        if cycle.summary.get("stop_code") == StopCode.NOTHING_NEW:
+        if cycle.summary.get("stop_code") in (StopCode.NOTHING_NEW, StopCode.HELD, StopCode.CANARY):
             states[reached] = "done"
     rules = gate_rules(cycle.evaluation) if cycle.evaluation else []
     return [

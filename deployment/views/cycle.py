@@ -3,14 +3,17 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from common.htmx import STOP_POLLING, render_page
 from common.pagination import paginate
 from deployment.actions.cycle import cancel_cycle, start_cycle
 from deployment.actions.errors import CycleAtWork, CycleEnded
-from deployment.models import Cycle
+from deployment.actions.policy import set_policy
+from deployment.forms import CyclePolicyForm
+from deployment.models import Cycle, CyclePolicy
 from deployment.queries import cycle_steps, cycles_at_work
+from deployment.queries.policy import policy_of
 from labeling.queries import require_member
 from labeling.states import Role
 from training.queries import unfrozen_examples
@@ -24,9 +27,26 @@ def index(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "page": paginate(request, rows),
         "at_work": cycles_at_work(membership.project).first(),
+        "automatic": policy_of(membership.project),
         "n_new": unfrozen_examples(membership.project).count(),
     }
     return render_page(request, "deployment/cycle_list.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def policy(request: HttpRequest, slug: str) -> HttpResponse:
+    """When cycles start by themselves, and how far they go."""
+    membership = require_member(request, slug, Role.ADMIN)
+    row = CyclePolicy.objects.filter(project=membership.project).first()
+    form = CyclePolicyForm(request.POST or None, instance=row)
+    if request.method == "POST" and form.is_valid():
+        set_policy(project=membership.project, by=membership.user, **form.cleaned_data)
+        messages.success(request, _("Kept. It holds from now on."))
+        return redirect("deployment-cycle-list", slug)
+    status = 422 if form.errors else 200
+    page, piece = "deployment/cycle_policy.html", "deployment/_cycle_policy_form.html"
+    return render_page(request, page, {"form": form}, fragment=piece, status=status)
 
 
 @require_GET
