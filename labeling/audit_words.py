@@ -56,6 +56,7 @@ THINGS: Words = {
     "settings": _("settings"),
     "severity": _("severity"),
     "standing": _("access"),
+    "suite": _("own suite"),
 }
 
 _STANDING: Words = {

@@ -186,7 +186,10 @@ training-evaluation-show reviewer evaluation
 training-evaluation-download reviewer evaluation
 training-evaluation-card reviewer
 training-gate-edit admin
+training-suite-list admin
+training-suite-remove admin suite
 training-evaluation-cancel admin evaluation
+training-evaluation-compare admin evaluation
 deployment-chat-show contractor
 deployment-conversation-show contractor conversation
 deployment-chat-send contractor

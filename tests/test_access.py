@@ -54,7 +54,7 @@ from tests.factories import (
     TunedModelFactory,
     UserFactory,
 )
-from training.models import Checkpoint, Evaluation, File, JobPreflight, Preset
+from training.models import Checkpoint, Evaluation, File, JobPreflight, OwnSuite, Preset
 
 pytestmark = pytest.mark.any_database
 
@@ -141,6 +141,7 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     return {
         "base_model": base_model.pk,
         "base_slug": base_model.slug if name == "kitchen" else "nobody",
+        "suite": OwnSuite.objects.create(project=project, name="a", rows=[], n_rows=0).pk,
         "bulk": BulkAction.objects.create(project=project, kind="cases", what="severity", by=rita).pk,
         "bulk_kind": "cases" if name == "kitchen" else "another",
         "example_import": ExampleImport.objects.create(

@@ -1,11 +1,13 @@
-"""Intervals of shares and of differences between two models that were asked the same, at 95 %, by scipy.
+"""Intervals of shares and of differences between two models that were asked the same, at 95 %.
 
-Workers call this. The web processes import the actions above it but must not carry numpy and scipy, so each function
-imports them when it is called.
+`rate_interval` needs the standard library alone, so that pages may call it. Workers call the others: the web processes
+import this module but must not carry numpy and scipy, so each function imports them when it is called.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 CONFIDENCE = 0.95
@@ -22,10 +24,10 @@ class Interval:
 
 def rate_interval(n_right: int, n: int) -> Interval:
     """Return Wilson's interval of a share of `n` > 0."""
-    from scipy.stats import binomtest
-
-    found = binomtest(n_right, n).proportion_ci(confidence_level=CONFIDENCE, method="wilson")
-    return Interval(n_right / n, max(0.0, float(found.low)), min(1.0, float(found.high)))
+    share, z = n_right / n, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def mcnemar(n_gained: int, n_lost: int) -> float:

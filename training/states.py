@@ -173,6 +173,7 @@ class Suite(TextChoices):
     HELD_OUT = "held_out", _("Held-out rows")
     VALIDATION = "validation", _("Validation rows")
     GOLD = "gold", _("Gold tasks")
+    OWN = "own", _("Own suites")
     UNRELATED = "unrelated", _("Unrelated prompts")
 
 

@@ -19,6 +19,7 @@ from training.views import (
     preset,
     project,
     submission,
+    suite,
 )
 
 project_urls = [
@@ -64,10 +65,13 @@ project_urls = [
     path("evaluations/new/", evaluation.evaluation_create, name="training-evaluation-create"),
     path("evaluations/card/", evaluation_report.evaluation_card, name="training-evaluation-card"),
     path("gate/", gate.gate_edit, name="training-gate-edit"),
+    path("suites/", suite.suite_list, name="training-suite-list"),
+    path("suites/<int:pk>/remove/", suite.suite_remove, name="training-suite-remove"),
     path(
         "evaluations/<slug:key>/download/", evaluation_report.evaluation_download, name="training-evaluation-download"
     ),
     path("evaluations/<slug:key>/", evaluation.evaluation_show, name="training-evaluation-show"),
+    path("evaluations/<slug:key>/compare/", evaluation.evaluation_compare, name="training-evaluation-compare"),
     path("evaluations/<slug:key>/cancel/", evaluation.evaluation_cancel, name="training-evaluation-cancel"),
 ]
 

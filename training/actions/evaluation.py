@@ -20,7 +20,7 @@ from training.actions import runner
 from training.actions.artefacts import fetch_model
 from training.actions.errors import NotPossible
 from training.actions.gate import judge
-from training.models import BaseModel, DatasetVersion, Evaluation, EvaluationResult, TunedModel
+from training.models import BaseModel, DatasetVersion, Evaluation, EvaluationResult, OwnSuite, TunedModel
 from training.states import EVALUATION_MOVES, EvaluationState, RowKind, Split, Suite
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ def request_evaluation(
     suites = {
         "tests": _test_rows(project),
         "gold": _gold_rows(project),
+        "own": _own_rows(project),
         "held_out": _split_rows(version, Split.TEST),
         "validation": _split_rows(version, Split.VALID),
         "unrelated": _unrelated_rows(),
@@ -183,6 +184,15 @@ def _gold_rows(project: Project) -> Rows:
     ]
 
 
+def _own_rows(project: Project) -> Rows:
+    suites = OwnSuite.objects.filter(project=project).order_by("pk")
+    return [
+        {"id": f"{suite.pk}-{number}", "suite": suite.name, **row}
+        for suite in suites
+        for number, row in enumerate(suite.rows, 1)
+    ]
+
+
 def _split_rows(version: DatasetVersion | None, split: Split) -> Rows:
     if version is None:
         return []
@@ -282,7 +292,11 @@ def _keep_results(evaluation: Evaluation) -> int:
 
 def _result_rows(evaluation: Evaluation) -> Iterator[EvaluationResult]:
     tests = {row["id"]: row for row in runner.read_lines(evaluation.run_dir / "tests.jsonl")}
-    gold = {row["id"]: row for row in runner.read_lines(evaluation.run_dir / "gold.jsonl")}
+    others = {
+        (suite, row["id"]): row
+        for suite in (Suite.GOLD, Suite.OWN)
+        for row in runner.read_lines(evaluation.run_dir / f"{suite.value}.jsonl")
+    }
     test_pks = set(RegressionTest.objects.filter(project_id=evaluation.project_id).values_list("pk", flat=True))
     for line in runner.read_lines(evaluation.run_dir / "results.jsonl"):
         test = tests.get(line["id"]) if line["suite"] in (Suite.REGRESSION, Suite.PROBE) else None
@@ -300,7 +314,7 @@ def _result_rows(evaluation: Evaluation) -> Iterator[EvaluationResult]:
             result.data = {**line, "chosen": test["chosen"], "rejected": test["rejected"]}
             result.messages = test["messages"] if result.probe is None else test["probes"][result.probe]
             result.test_id = int(line["id"]) if int(line["id"]) in test_pks else None
-        elif line["suite"] == Suite.GOLD:
-            result.messages = gold[line["id"]]["messages"]
-            result.data = {**line, "chosen": gold[line["id"]]["chosen"]}
+        elif asked := others.get((line["suite"], line["id"])):
+            result.messages = asked["messages"]
+            result.data = {**line, "chosen": asked["chosen"], "own_suite": asked.get("suite")}
         yield result

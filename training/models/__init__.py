@@ -8,9 +8,11 @@ from training.models.preflight import JobPreflight
 from training.models.preset import Preset
 from training.models.registry import BaseModel, ProjectBaseModel, TunedModel
 from training.models.statistics import DatasetStatistics, RowFacts
+from training.models.suite import BlindPair, OwnSuite
 
 __all__ = [
     "BaseModel",
+    "BlindPair",
     "Checkpoint",
     "DatasetExport",
     "DatasetRow",
@@ -23,6 +25,7 @@ __all__ = [
     "GateLimits",
     "Job",
     "JobPreflight",
+    "OwnSuite",
     "Preset",
     "ProjectBaseModel",
     "RowFacts",

@@ -5,7 +5,7 @@ from typing import Any
 
 from training.models import Evaluation, EvaluationResult, TunedModel
 from training.queries import case_results, probe_counts
-from training.states import EvaluationState
+from training.states import EvaluationState, Suite
 
 CSV_HEAD = (
     *("group", "case", "prompt", "wrong output", "correction", "answer before", "answer", "right before", "right"),
@@ -54,6 +54,23 @@ def report_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
             *(data.get("chrf_chosen"), data.get("chrf_rejected")),
         )
         yield dict(zip(CSV_HEAD, values, strict=True))
+
+
+def suite_shares(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
+    """Return, for each suite of the project's own, how many of its rows are right, and how many could be judged."""
+    rows = evaluation.results.filter(suite=Suite.OWN, is_right__isnull=False).order_by("pk")
+    found: dict[str, tuple[int, int]] = {}
+    for name, is_right in rows.values_list("data__own_suite", "is_right"):
+        n_right, n = found.get(name, (0, 0))
+        found[name] = (n_right + bool(is_right), n + 1)
+    return found
+
+
+def own_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """Yield what was asked and answered in the project's own suites."""
+    for row in evaluation.results.filter(suite=Suite.OWN).order_by("pk"):
+        answers = {"ideal response": row.data.get("chosen"), "answer": row.answer, "right": row.is_right}
+        yield {"suite": row.data.get("own_suite"), "prompt": _last_words(row), **answers}
 
 
 def report_card(models: list[TunedModel]) -> list[dict[str, Any]]:

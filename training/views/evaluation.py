@@ -15,10 +15,13 @@ from common.pagination import paginate
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
+from training.actions.blind import ask_people
 from training.actions.errors import NotPossible
 from training.actions.evaluation import cancel_evaluation, request_evaluation
+from training.forms.suite import BlindForm
 from training.models import Evaluation, TunedModel
 from training.queries import baseline_model, passes
+from training.queries.blind import blind_result
 from training.queries.report import grouped_cases, probes_hold
 from training.states import GATE_CEILINGS, EvaluationState, GateRule
 from training.views.measure_rows import measure_rows
@@ -73,6 +76,26 @@ def evaluation_cancel(request: HttpRequest, slug: str, key: str) -> HttpResponse
         cancel_evaluation(evaluation=_find(membership, key), by=membership.user)
     except NotPossible as error:
         messages.error(request, str(error))
+    return redirect("training-evaluation-show", slug, key)
+
+
+@require_POST
+@login_required
+def evaluation_compare(request: HttpRequest, slug: str, key: str) -> HttpResponse:
+    """Put pairs of answers before people, who do not see whose is whose."""
+    membership = require_member(request, slug, Role.ADMIN)
+    form = BlindForm(request.POST)
+    evaluation = _find(membership, key)
+    if not form.is_valid():
+        messages.error(request, _("Choose a number of pairs from 1 to 500."))
+        return redirect("training-evaluation-show", slug, key)
+    try:
+        n_asked = ask_people(evaluation=evaluation, n=form.cleaned_data["n"], by=membership.user)
+    except NotPossible as error:
+        messages.error(request, str(error))
+    else:
+        text = ngettext("%(n)d pair waits to be compared.", "%(n)d pairs wait to be compared.", n_asked)
+        messages.success(request, text % {"n": n_asked})
     return redirect("training-evaluation-show", slug, key)
 
 
@@ -158,6 +181,7 @@ def _comparison(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
         "tabs": [{"name": "all", "label": _("All"), "n": len(cases)}, *tabs],
         "tab": chosen if chosen in groups else "all",
         "page": page,
+        "blind": blind_result(evaluation),
     }
 
 

@@ -12,7 +12,7 @@ from labeling.queries import require_member
 from labeling.states import Role
 from training.models import Evaluation, TunedModel
 from training.queries import passes
-from training.queries.report import CARD_MEASURES, CSV_HEAD, report_card, report_rows
+from training.queries.report import CARD_MEASURES, CSV_HEAD, own_rows, report_card, report_rows
 
 
 @require_GET
@@ -37,6 +37,7 @@ def evaluation_download(request: HttpRequest, slug: str, key: str) -> HttpRespon
         "metrics_before": baseline.metrics if baseline else None,
         "intervals": evaluation.comparison.get("measures", {}),
         "cases": list(rows),
+        "own": list(own_rows(evaluation)),
     }
     return _attached(JsonResponse(report, json_dumps_params={"ensure_ascii": False, "indent": 1}), f"{key}.json")
 

@@ -5,8 +5,10 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from training.intervals import rate_interval
 from training.models import Evaluation
 from training.queries import measures
+from training.queries.report import suite_shares
 
 # name, label, what it is counted over (a metric) or said of, form: share, loss or number, always shown
 MEASURES: tuple[tuple[str, str | Promise, str | Promise, str], ...] = (
@@ -18,6 +20,7 @@ MEASURES: tuple[tuple[str, str | Promise, str | Promise, str], ...] = (
     ("checks", _("Checks"), _("checks satisfied"), "share"),
     ("gold_right", _("Gold tasks"), _("whose checks are satisfied"), "share"),
     ("gold_chrf", _("Gold tasks, chrF"), _("likeness to the reference answer, 0 to 100"), "number"),
+    ("own_chrf", _("Own suites, chrF"), _("likeness to the ideal response, 0 to 100"), "number"),
     ("stop_rate", _("Stop rate"), _("answers that end by themselves"), "share"),
     ("answer_tokens", _("Length"), _("tokens of an answer"), "number"),
     ("repetition", _("Repetition"), _("phrases of four words said before in the same answer"), "share"),
@@ -34,6 +37,7 @@ COUNTS = {
     "validation_loss": "n_validation",
     "gold_right": "n_gold",
     "gold_chrf": "n_gold",
+    "own_chrf": "n_own",
 }
 RISES = {"held_out_loss": "held_out_rise"}
 
@@ -70,4 +74,25 @@ def measure_rows(evaluation: Evaluation, baseline: Evaluation | None) -> list[di
         "after": measures(evaluation)["specificity_drift"],
         "difference": intervals.get("specificity_drift", {}).get("difference"),
     }
-    return [*rows, drift]
+    return [*rows, *_own_rows(evaluation, baseline), drift]
+
+
+def _own_rows(evaluation: Evaluation, baseline: Evaluation | None) -> list[dict[str, Any]]:
+    """Return a line for each suite of the project's own."""
+    before = suite_shares(baseline) if baseline else {}
+    rows = []
+    for name, (n_right, n) in suite_shares(evaluation).items():
+        old = before.get(name)
+        rows.append(
+            {
+                "label": name,
+                "hint": _("own suite: prompts answered right"),
+                "n": n,
+                "form": "share",
+                "before": old[0] / old[1] if old else None,
+                "after": n_right / n,
+                "interval_before": rate_interval(*old) if old else None,
+                "interval_after": rate_interval(n_right, n),
+            }
+        )
+    return rows
