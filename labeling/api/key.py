@@ -30,7 +30,20 @@ def require_key(request: HttpRequest, *scopes: Scope) -> ApiKey:
     if (key := getattr(request, "sent_by", None)) is not None:
         request.api_key = key  # type: ignore[attr-defined]
         return key
-    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    key = read_key(request.headers.get("Authorization", ""))
+    _count(request, key)
+    if scopes and not any(key.allows(scope) for scope in scopes):
+        needed = " or ".join(scopes)
+        raise WireError(
+            f"This API key may not do that: it lacks the scope {needed}.", status=403, code="insufficient_permissions"
+        )
+    request.api_key = key  # type: ignore[attr-defined]
+    return key
+
+
+def read_key(authorization: str) -> ApiKey:
+    """Return the usable key of this header. Raises WireError 401."""
+    kind, _, text = authorization.partition(" ")
     text = text.strip()
     if kind.lower() != "bearer" or not text:
         raise WireError(NO_KEY, status=401, headers={"WWW-Authenticate": "Bearer"})
@@ -43,13 +56,6 @@ def require_key(request: HttpRequest, *scopes: Scope) -> ApiKey:
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    _count(request, key)
-    if scopes and not any(key.allows(scope) for scope in scopes):
-        needed = " or ".join(scopes)
-        raise WireError(
-            f"This API key may not do that: it lacks the scope {needed}.", status=403, code="insufficient_permissions"
-        )
-    request.api_key = key  # type: ignore[attr-defined]
     return key
 
 

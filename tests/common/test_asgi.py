@@ -5,10 +5,15 @@ import json
 from threading import get_ident
 from typing import Any
 
+import pytest
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.test import Client
 
 from common import threads
-from config.asgi import Handler
+from common.wire import WireError
+from config.asgi import Handler, require_known
+from labeling.actions.api_key import create_key
+from labeling.models import Project, User
 
 
 def test_a_page_goes_to_its_thread_once_with_all_its_middleware() -> None:
@@ -57,6 +62,38 @@ async def test_a_body_that_grows_too_large_is_read_no_further(settings) -> None:
     connection = Connection(piece(b"x" * 6), piece(b"x" * 6), piece(b"x" * 6))
     assert (await connection.ask("/v1/files"))[0] == 413
     assert len(connection.messages) == 1
+
+
+async def test_a_strangers_body_goes_to_no_disk(settings) -> None:
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 10
+    declared, grown = Connection(piece(b"x")), Connection(piece(b"x" * 6), piece(b"x" * 6), piece(b"x" * 6))
+    assert (await declared.ask("/v1/files", **{"content-length": "11"}))[0] == 401
+    assert len(declared.messages) == 1
+    status, error = await grown.ask("/v1/files")
+    assert (status, len(grown.messages)) == (401, 1)
+    assert "API key" in error["message"]
+
+
+def scope_of(path: str, **headers: str) -> dict[str, Any]:
+    return {"path": path, "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
+
+
+def test_whoever_has_a_key_or_is_signed_in_may_send_much(client: Client, alice: User, project: Project) -> None:
+    _row, key = create_key(project=project, name="k")
+    client.force_login(alice)
+    cookie = f"emend_session={client.cookies['emend_session'].value}"
+    require_known(scope_of("/v1/files", authorization=f"Bearer {key}"))
+    require_known(scope_of("/api/v1/imports", authorization=f"Bearer {key}"))
+    require_known(scope_of("/projects/kitchen/import/", cookie=cookie))
+    for path, headers in [
+        ("/v1/files", {"authorization": f"Bearer {key}x"}),
+        ("/v1/files", {"cookie": cookie}),
+        ("/projects/kitchen/import/", {"cookie": cookie[:-1] + "."}),
+        ("/projects/kitchen/import/", {}),
+    ]:
+        with pytest.raises(WireError) as refused:
+            require_known(scope_of(path, **headers))
+        assert refused.value.status == 401
 
 
 async def test_a_body_that_does_not_come_holds_no_place(settings) -> None:
