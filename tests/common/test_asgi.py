@@ -1,6 +1,7 @@
 """The ASGI application."""
 
 import asyncio
+import io
 import json
 from threading import get_ident
 from typing import Any
@@ -62,6 +63,13 @@ async def test_a_body_that_grows_too_large_is_read_no_further(settings) -> None:
     connection = Connection(piece(b"x" * 6), piece(b"x" * 6), piece(b"x" * 6))
     assert (await connection.ask("/v1/files"))[0] == 413
     assert len(connection.messages) == 1
+
+
+def test_a_form_in_chunks_is_no_empty_form() -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--\r\n'
+    scope = {"method": "POST", "path": "/v1/files", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]}
+    request, _refused = Handler().create_request(scope, io.BytesIO(form))
+    assert request.POST.dict() == {"purpose": "batch"}
 
 
 async def test_a_strangers_body_goes_to_no_disk(settings) -> None:
