@@ -39,7 +39,7 @@ from common.wire_cors import allow_origin, preflight
 logger = logging.getLogger(__name__)
 
 ALPHABET = string.ascii_letters + string.digits
-SERVED = re.compile(r"/+v1(/|$)")
+SERVED = re.compile(r"/+v1")  # also /v1models, which is what some clients make of a base URL without its last slash
 UNREADABLE = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library "
     "correctly. The API expects a JSON payload, but what was sent was not valid JSON.)"
@@ -178,7 +178,7 @@ def _refuse_encoded(request: HttpRequest) -> None:
 
 
 class WireMiddleware:
-    """Answers everything below /v1 by itself and comes first: sessions, languages and forms are none of its business.
+    """Answers everything that begins with /v1 by itself and comes first: sessions, languages and forms are none of its business.
 
     Paths are taken as they were sent: repeated slashes count once, `%2F` does not divide, a slash at the end is ignored,
     nothing redirects. Unknown paths get the envelope, with an id in every answer's headers.
@@ -223,7 +223,12 @@ class WireMiddleware:
             match = resolve(path)
         except Resolver404:
             method = f"{request.method} {path}".replace("\x00", "")
-            return error_response(WireError(f"Unknown request URL: {method}.", status=404, code="unknown_url"))
+            hint = (
+                ""
+                if f"{path}/".startswith("/v1/")
+                else " (HINT: with this client the base URL has to end with a slash: …/v1/)"
+            )
+            return error_response(WireError(f"Unknown request URL: {method}.{hint}", status=404, code="unknown_url"))
         request.path = request.path_info = path
         request.resolver_match = match
         return await match.func(request, **match.kwargs)

@@ -49,12 +49,18 @@ def error_of(response) -> dict:
         "/v1/nothing/%ff%fe",
         "/v1//nothing//x",
         "/v1/模型",
+        "/v1fine_tuning/jobs",
     ],
 )
 def test_every_unknown_path_gets_the_envelope(client: Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
     assert error_of(response)["type"] == "invalid_request_error"
+
+
+def test_who_lost_a_slash_is_told(client: Client) -> None:
+    assert "has to end with a slash" in error_of(client.get("/v1models"))["message"]
+    assert "slash" not in error_of(client.get("/v1/nothing"))["message"]
 
 
 def test_an_unknown_method_gets_the_envelope_and_the_methods_that_there_are(client: Client) -> None:
