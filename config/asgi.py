@@ -51,7 +51,7 @@ class Handler(ASGIHandler):
         async with KeptThread():
             await self.handle(scope, body.receive, send)
 
-    def create_request(self, scope: dict[str, Any], body_file: Any) -> Any:
+    def create_request(self, scope: Mapping[str, Any], body_file: Any) -> Any:
         """Say how long a body in chunks turned out to be: Django takes a form without a length for an empty one."""
         if all(name != b"content-length" for name, _value in scope["headers"]):
             body_file.seek(0, os.SEEK_END)
