@@ -19,7 +19,8 @@ test:               ## everything that the tests need, then the whole suite on S
 check: setup-dev    ## lint, format, import contracts, types, templates, migrations, translations
 	@exec $(VENV)/python scripts/check.py
 
-bench: setup-dev    ## speed, as ratios against something run in the same command
+bench:              ## speed, as ratios against something run in the same command
+	@$(PYTHON) scripts/setup.py --dev --bench --only-environment
 	@exec $(VENV)/python -m benchmarks
 
 demo: setup         ## one cycle on the demo project, with an answer before and after

@@ -1,9 +1,10 @@
 """Tokens per second of the embedded engine on the bundled model with 1 and 8 streams, beside what others make of the same
-weights: transformers' continuous batching (which `transformers serve --continuous-batching` runs), its `generate`, and
-CTranslate2. Greedy, the same prompts, the same machine, each in a process of its own, in turns.
+weights: transformers' continuous batching (which `transformers serve --continuous-batching` runs), its `generate`,
+CTranslate2 and llama.cpp. Greedy, the same prompts, the same machine, each in a process of its own, in turns.
 
-Others are compared with at equal precision: CTranslate2 computes in float32 on a CPU, never in bf16. What is not installed
-(`pip install -e .[bench]`), or does not run here, is left out with its reason. llama.cpp has no wheel to install.
+Others are compared with at equal precision: CTranslate2 computes in float32 on a CPU, never in bf16, and our GGUF files hold
+bf16 alone. What is not installed (`pip install -e .[bench]`; `pip install llama-cpp-python`, which is built on the spot and
+needs a compiler), or does not run here, is left out with its reason.
 """
 
 import json
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -22,16 +24,17 @@ from ml.data import encode_prompt
 from ml.engine import Engine, best_dtype
 from ml.engine_model import Generation
 from ml.engine_sampling import Sampling
+from ml.gguf_export import export
 from ml.prepare import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 N_TOKENS = 48
 N_ROUNDS = 3
 STREAMS = (1, 8)
-LIMIT_S = 180
+LIMIT_S = 100
 AIMS = {1: 0.8, 8: 1.0}  # of the fastest of the others at equal precision
 PROMPTS = [f"Tell me a long story about the number {number}." for number in range(8)]
-OTHERS = ("continuous_batching", "generate", "ctranslate2")
+OTHERS = ("continuous_batching", "generate", "ctranslate2", "llama_cpp")
 
 Answer = Callable[[int], int]  # answers the first prompts and returns the number of tokens
 
@@ -125,11 +128,67 @@ def open_ctranslate2(folder: Path, dtype: torch.dtype) -> Answer:
     return answer
 
 
+def open_llama_cpp(folder: Path, dtype: torch.dtype) -> Answer:
+    """Its batch of sequences, driven as its own server drives it: all prompts at once, then a token of each."""
+    import llama_cpp
+
+    if dtype != torch.bfloat16:
+        raise RuntimeError("our GGUF files hold bf16")
+    file = folder.parent / "model.gguf"
+    export(folder, file)
+    llama_cpp.llama_backend_init()
+    model = llama_cpp.llama_model_load_from_file(str(file).encode(), llama_cpp.llama_model_default_params())
+    settings = llama_cpp.llama_context_default_params()
+    settings.n_ctx, settings.n_batch, settings.n_seq_max = 2048, 2048, len(PROMPTS)
+    settings.n_threads = settings.n_threads_batch = os.cpu_count()
+    context = llama_cpp.llama_init_from_model(model, settings)
+    batch = llama_cpp.llama_batch_init(2048, 0, 1)
+    prompts, end_token = encode(folder)
+    n_vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+
+    def step(pieces: dict[int, tuple[int, list[int]]]) -> dict[int, int]:
+        """The next token of each sequence, from where its piece begins and the piece."""
+        ends = {}
+        batch.n_tokens = 0
+        for sequence, (start, tokens) in pieces.items():
+            for offset, token in enumerate(tokens):
+                at = batch.n_tokens
+                batch.token[at], batch.pos[at] = token, start + offset
+                batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
+                batch.logits[at] = offset == len(tokens) - 1
+                batch.n_tokens += 1
+            ends[sequence] = batch.n_tokens - 1
+        if llama_cpp.llama_decode(context, batch):
+            raise RuntimeError("llama.cpp cannot decode")
+        return {
+            sequence: int(np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(context, at), (n_vocabulary,)).argmax())
+            for sequence, at in ends.items()
+        }
+
+    def answer(n_streams: int) -> int:
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
+        n_stored = {number: len(prompts[number]) for number in range(n_streams)}
+        latest = step({number: (0, prompts[number]) for number in range(n_streams)})
+        n_tokens = n_streams
+        for _ in range(N_TOKENS - 1):
+            going = [number for number, token in latest.items() if token != end_token]
+            if not going:
+                break
+            latest = step({number: (n_stored[number], [latest[number]]) for number in going})
+            for number in going:
+                n_stored[number] += 1
+            n_tokens += len(going)
+        return n_tokens
+
+    return answer
+
+
 OPENERS = {
     "engine": open_engine,
     "generate": open_generate,
     "continuous_batching": open_continuous_batching,
     "ctranslate2": open_ctranslate2,
+    "llama_cpp": open_llama_cpp,
 }
 
 

@@ -4,6 +4,7 @@ Runs on any Python with the standard library alone, since nothing is installed y
 
     python3 scripts/setup.py            what `make run` needs
     python3 scripts/setup.py --dev      the tools of `make check` and `make test` too
+    python3 scripts/setup.py --bench    what `make bench` compares with too
     python3 scripts/setup.py --only-environment    no model, no database
 """
 
@@ -160,11 +161,12 @@ def write_engine_token() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--dev", action="store_true")
+    parser.add_argument("--bench", action="store_true")
     parser.add_argument("--only-environment", action="store_true")
     options = parser.parse_args()
     started = time.monotonic()
     check_machine()
-    install(["ml", "dev"] if options.dev else ["ml"])
+    install(["ml", *(["dev"] if options.dev else []), *(["bench"] if options.bench else [])])
     compile_messages()
     if not options.only_environment:
         write_engine_token()
