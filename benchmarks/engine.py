@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, ContinuousBatchingConfig, GenerationConfig
 
 from ml.data import encode_prompt
 from ml.engine import Engine, best_dtype
@@ -97,9 +97,13 @@ def open_continuous_batching(folder: Path, dtype: torch.dtype) -> Answer:
     config = GenerationConfig(
         max_new_tokens=N_TOKENS, do_sample=False, eos_token_id=end_token, pad_token_id=end_token, use_cache=True
     )
+    # By itself it takes most of the memory for its cache, and writes to all of it.
+    room = ContinuousBatchingConfig(num_blocks=32, max_batch_tokens=512)
 
     def answer(n_streams: int) -> int:
-        found = model.generate_batch(prompts[:n_streams], generation_config=config, persistent_manager=True)
+        found = model.generate_batch(
+            prompts[:n_streams], generation_config=config, continuous_batching_config=room, persistent_manager=True
+        )
         return sum(len(each.generated_tokens) for each in found.values())
 
     return answer
