@@ -131,3 +131,19 @@ class SkipCode(TextChoices):
 
 # A cycle that ends in one of these did its work: there was nothing to do, the candidate was not better, or a person goes on.
 REGULAR_STOPS = (StopCode.NOTHING_NEW, StopCode.GATE, StopCode.HELD, StopCode.CANARY)
+
+
+class Detector(TextChoices):
+    """What looks at finished answers and opens cases by itself, in the order of the settings page."""
+
+    LOOP = "loop", _("Repeats itself")
+    NO_STOP = "no_stop", _("Does not end")
+    EMPTY = "empty", _("Empty")
+    REFUSAL = "refusal", _("Refuses")
+    LANGUAGE = "language", _("Wrong language")
+    PERSONAL = "personal", _("Personal data")
+    CAME_BACK = "came_back", _("It came back")
+    RULES = "rules", _("Against the project's rules")
+
+
+DETECTORS_OFF = (Detector.RULES,)  # as long as a project has chosen nothing

@@ -41,6 +41,14 @@ def guard_deployments() -> None:
     guard()
 
 
+@shared_task(time_limit=600)
+def examine_answers() -> None:
+    """Let the detectors look at the answers that have come in."""
+    from deployment.actions.detection import examine_answers as examine
+
+    examine()
+
+
 @shared_task(time_limit=60)
 def start_due_cycles() -> None:
     """Start the cycles that a project's policy asks for now."""

@@ -21,6 +21,7 @@ THINGS: Words = {
     "cycle": _("cycle"),
     "dataset pushed": _("dataset pushed to the Hub"),
     "dataset version": _("dataset version"),
+    "detectors": _("detectors"),
     "disagreement": _("disagreement"),
     "escalated": _("escalated"),
     "gold": _("gold task"),

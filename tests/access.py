@@ -209,6 +209,7 @@ deployment-release-rules admin
 deployment-shadow-list reviewer
 deployment-shadow-judge reviewer shadow
 deployment-project-summary admin
+deployment-detector-edit admin
 deployment-lineage-show reviewer
 deployment-retraction-list admin
 deployment-retraction-show admin retraction

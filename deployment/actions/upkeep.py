@@ -33,6 +33,8 @@ def sweep() -> None:
         tasks.run_batches.apply_async(expires=10)
     if Deployment.objects.filter(stage=Stage.SHADOW).exists():
         tasks.run_shadows.apply_async(expires=3)
+    if Completion.objects.to_examine().exists():
+        tasks.examine_answers.apply_async(expires=10)
     end_abandoned()
     end_abandoned_shadows()
     keep_loaded()

@@ -1,5 +1,6 @@
 from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
+from deployment.models.detection import Detection, DetectorSettings
 from deployment.models.policy import CyclePolicy
 from deployment.models.release import Deployment, DeploymentChange
 from deployment.models.shadow import ShadowAnswer
@@ -13,5 +14,7 @@ __all__ = [
     "CyclePolicy",
     "Deployment",
     "DeploymentChange",
+    "Detection",
+    "DetectorSettings",
     "ShadowAnswer",
 ]

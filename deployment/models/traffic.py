@@ -34,6 +34,10 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         rows = self.filter(project_id=membership.project_id)
         return rows if membership.is_reviewer else rows.filter(user_id=membership.user_id)
 
+    def to_examine(self) -> "CompletionQuerySet":
+        """The finished ones that no detector has looked at, the oldest first."""
+        return self.filter(is_examined=False).exclude(state=CompletionState.STREAMING).order_by("pk")
+
 
 class Completion(models.Model):
     """One logged answer. The row exists before the first token, so that an answer cut off by a crash is in the log too."""
@@ -64,13 +68,17 @@ class Completion(models.Model):
     duration_s = models.FloatField(null=True)
     rating = models.SmallIntegerField(default=0, help_text="1 thumbs up, -1 thumbs down")
     case = models.ForeignKey(Case, models.SET_NULL, null=True, related_name="completions")
+    is_examined = models.BooleanField(default=False, help_text="the detectors have looked at it")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = CompletionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["project", "created_at"], name="completion_log")]
+        indexes = [
+            models.Index(fields=["project", "created_at"], name="completion_log"),
+            models.Index(fields=["id"], condition=models.Q(is_examined=False), name="completion_unexamined"),
+        ]
 
     @property
     def question(self) -> str:

@@ -70,7 +70,7 @@ def report_output(
     `messages` is the prompt. A person who reports the same completion again changes their report instead of adding one,
     whatever has become of its case. A report of an output whose case was merged counts for the case that it went into.
     `reason` is the key of one of the project's reasons. A `proposal` is shown to the reviewer and corrects nothing by
-    itself. Raises BadConversation, EmptyAnswer and BadReason.
+    itself. An empty output is one for a detector alone. Raises BadConversation, EmptyAnswer and BadReason.
     """
     try:
         prompt = clean(list(messages), ends_with="user")
@@ -81,7 +81,9 @@ def report_output(
             "content"
         ]
     except ConversationError as error:
-        raise EmptyAnswer from error
+        if source != Source.DETECTOR:
+            raise EmptyAnswer from error
+        wrong_output = ""
     identity = {"project": project, "prompt_hash": digest(prompt), "output_hash": digest(wrong_output)}
     if str(reason) not in reasons_known(project):
         raise BadReason
@@ -357,9 +359,14 @@ def correct_case(
                 accepted_by=by,
                 instruction_version=instructions,
             )
-        PreferencePair.objects.create(
-            project=row.project, correction=correction, messages=row.messages, chosen=text, rejected=row.wrong_output
-        )
+        if row.wrong_output:  # saying nothing is no answer to learn a preference from
+            PreferencePair.objects.create(
+                project=row.project,
+                correction=correction,
+                messages=row.messages,
+                chosen=text,
+                rejected=row.wrong_output,
+            )
         write_test(case=row, correction=correction, checks=rules, probes=prompts)
         add_probes(test=row.test, prompts=prompts_merged_into(row))
         move(row, CaseState.CORRECTED, moves=CASE_MOVES, by=by, reason=note.strip(), **NO_LEASE)

@@ -104,6 +104,7 @@ class CaseFilterForm(forms.Form):
         ("", _("usual order")),
         ("harm", _("most harmful first")),
         ("reports", _("most reported first")),
+        ("asked", _("most asked first")),
         ("assignee", _("by assigned person")),
         ("oldest", _("oldest first")),
         ("newest", _("newest first")),

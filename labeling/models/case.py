@@ -47,6 +47,7 @@ class Case(Leased):
     assignee = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="assigned_cases")
     merged_into = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="merged_cases")
     n_reports = models.PositiveIntegerField(default=0)
+    n_seen = models.PositiveIntegerField(default=0, help_text="logged answers to its prompt since it was opened")
     fixed_in = models.CharField(max_length=200, blank=True, help_text="the model that was deployed with the fix")
     tested_in = models.CharField(max_length=200, blank=True, help_text="the deployed model that the state speaks of")
     opened_at = models.DateTimeField(auto_now_add=True)

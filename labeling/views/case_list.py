@@ -26,6 +26,7 @@ TABS: dict[str, tuple[str, ...] | None] = {
 ORDERS: dict[str, tuple[Any, ...]] = {
     "harm": (F("severity").desc(), F("n_reports").desc(), "pk"),
     "reports": (F("n_reports").desc(), F("severity").desc(), "pk"),
+    "asked": (F("n_seen").desc(), F("severity").desc(), "pk"),
     "assignee": (F("assignee__name").asc(nulls_last=True), F("severity").desc(), "pk"),
     "oldest": ("pk",),
     "newest": ("-pk",),

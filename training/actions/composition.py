@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Cast, Coalesce, NullIf
 
 from common.conversations import Message, split_last
 from labeling.findings.languages import detect_language
@@ -171,7 +171,7 @@ def text_of(name: str) -> Cast:
 
 def worse_answer() -> Coalesce:
     """What an example's answer is better than: of an imported pair its own field, of a correction the case's wrong output."""
-    return Coalesce("rejected", "correction__case__wrong_output")
+    return Coalesce("rejected", NullIf("correction__case__wrong_output", Value("", output_field=TextField())))
 
 
 def _values(
