@@ -192,9 +192,10 @@ class RulesForm(forms.ModelForm):
 
     class Meta:
         model = Deployment
-        fields = ["shadow_percent", "shadow_per_minute", "is_guarded"]
+        fields = ["canary_after", "rule_percent", "live_after", "is_guarded", "shadow_percent", "shadow_per_minute"]
         widgets = {
-            name: forms.NumberInput(attrs={"class": "input--short"}) for name in ("shadow_percent", "shadow_per_minute")
+            name: forms.NumberInput(attrs={"class": "input--short"})
+            for name in ("canary_after", "rule_percent", "live_after", "shadow_percent", "shadow_per_minute")
         }
 
 

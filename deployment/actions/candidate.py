@@ -1,5 +1,7 @@
 """The candidate beside the live model: shadow, canary, live, or withdrawn. Each step is a row of the history."""
 
+from collections.abc import Mapping
+
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -11,6 +13,8 @@ from deployment.models import Deployment, DeploymentChange
 from deployment.states import ChangeKind, Stage
 from labeling.models import User
 from training.models import Evaluation, TunedModel
+
+RULES = ("canary_after", "rule_percent", "live_after", "is_guarded", "shadow_percent", "shadow_per_minute")
 
 
 def start_shadow(
@@ -62,20 +66,16 @@ def withdraw(*, deployment: Deployment, by: User | None = None, reason: str = ""
 
 
 @transaction.atomic
-def set_rules(
-    *, deployment: Deployment, shadow_percent: int, shadow_per_minute: int, is_guarded: bool, by: User
-) -> None:
-    """Set how much is copied for a candidate in shadow, and whether bad models are taken away by themselves."""
+def set_rules(*, deployment: Deployment, rules: Mapping[str, int | bool], by: User) -> None:
+    """Set what the deployment does by itself; `rules` are values of its fields named in RULES."""
     row = Deployment.objects.select_for_update(of=("self",)).get(pk=deployment.pk)
-    values = {"shadow_percent": shadow_percent, "shadow_per_minute": shadow_per_minute, "is_guarded": is_guarded}
-    before = {name: getattr(row, name) for name in values}
-    if before != values:
-        Deployment.objects.filter(pk=row.pk).update(**values)
-        record(row, what="release rules", before=_said(before), after=_said(values), by=by)
-
-
-def _said(values: dict[str, int | bool]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    before = {name: getattr(row, name) for name in RULES}
+    after = {name: rules.get(name, before[name]) for name in RULES}
+    if before != after:
+        Deployment.objects.filter(pk=row.pk).update(**after)
+        changed = [name for name in RULES if before[name] != after[name]]
+        said = [", ".join(f"{name} {values[name]}" for name in changed) for values in (before, after)]
+        record(row, what="release rules", before=said[0], after=said[1], by=by)
 
 
 def _place(

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from deployment.actions.candidate import withdraw
 from deployment.actions.errors import DeploymentError
 from deployment.actions.release import roll_back
+from deployment.actions.release_rules import step_on
 from deployment.doubt import ALPHA, evidence_against_rate, evidence_by_share, highest_rate
 from deployment.models import Deployment, DeploymentChange
 from deployment.queries.release import FORMER_WINDOW, FOUND_WRONG, bad_by_share, last_live_change, tally
@@ -21,11 +22,11 @@ LEAST_FORMER = 50  # conversations that the former model must have had
 
 
 def guard_deployments() -> None:
-    """Look at every deployment that is guarded. One that cannot be changed now is looked at again next time."""
-    rows = Deployment.objects.filter(is_guarded=True)
-    for deployment in rows.select_related("project", "base_model", "live_model", "candidate_model"):
+    """Take away what is worse, and take the steps that the rules say. What cannot be done now is looked at again next time."""
+    for deployment in Deployment.objects.select_related("project", "base_model", "live_model", "candidate_model"):
         try:
-            change = guard(deployment=deployment)
+            change = guard(deployment=deployment) if deployment.is_guarded else None
+            change = change or step_on(deployment=deployment)
         except DeploymentError as error:
             logger.warning("%s of %s: %s", deployment.name, deployment.project.slug, error)
         else:

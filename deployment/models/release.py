@@ -30,6 +30,21 @@ class Deployment(models.Model):
     shadow_per_minute = models.PositiveSmallIntegerField(
         _("copies a minute at most"), default=6, validators=[MinValueValidator(1), MaxValueValidator(600)]
     )
+    canary_after = models.PositiveIntegerField(
+        _("copies in shadow before the canary"),
+        default=0,
+        validators=[MaxValueValidator(100_000)],
+        help_text=_("0: by hand."),
+    )
+    rule_percent = models.PositiveSmallIntegerField(
+        _("share of the canary, in percent"), default=10, validators=[MinValueValidator(1), MaxValueValidator(99)]
+    )
+    live_after = models.PositiveIntegerField(
+        _("conversations as a canary before live"),
+        default=0,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text=_("0: by hand."),
+    )
     is_guarded = models.BooleanField(
         _("roll back by itself"),
         default=True,

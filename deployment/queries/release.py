@@ -89,6 +89,10 @@ class ShadowCounts:
     n_both_wrong: int
 
     @property
+    def n_answered(self) -> int:
+        return self.n - self.n_failed
+
+    @property
     def low(self) -> float | None:
         bounds = interval(self.n_better, self.n_better + self.n_worse)
         return bounds[0] if bounds else None

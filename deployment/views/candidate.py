@@ -49,7 +49,7 @@ def rules(request: HttpRequest, slug: str) -> HttpResponse:
     form = RulesForm(request.POST, instance=deployment)
     if not form.is_valid():
         return show_deployment(request, membership, rules_form=form, status=422)
-    set_rules(deployment=deployment, by=membership.user, **form.cleaned_data)
+    set_rules(deployment=deployment, rules=form.cleaned_data, by=membership.user)
     messages.success(request, _("The rules are kept."))
     return redirect("deployment-release-show", slug)
 
