@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connection, transaction
 from django.db.models.signals import post_migrate
@@ -19,6 +20,11 @@ from training.models import Job
 from training.states import JobState
 
 # The slow files that take longest, in the order in which they begin: two run at a time, and what is left at the end is short.
+# A busy machine is no fault of a test.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 LONGEST = ("test_loop", "test_kills", "test_real_trainer", "test_accessibility", "test_processes", "test_keyboard")
 
 

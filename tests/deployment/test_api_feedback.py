@@ -121,7 +121,9 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     path=st.sampled_from(["chat/completions", "completions", "feedback", "chat/completions/x"]),
     body=st.dictionaries(FIELDS, JSON, max_size=6).map(json.dumps) | st.binary(max_size=40),
