@@ -145,8 +145,8 @@ class Engine:
                 "uptime_s": round(now - self._started_at, 1),
             }
 
-    def close(self) -> None:
-        """End everything that runs with an error line; a step or a load that is under way is not waited for."""
+    def close(self, *, wait: bool = False) -> None:
+        """End everything that runs with an error line; a load that is under way is waited for on request, a step is not."""
         with self._changed:
             self._is_closed = True
             for entry in self._entries.values():
@@ -158,7 +158,7 @@ class Engine:
                     generation.is_cancelled = True
                     generation.fail("The engine is stopping.", kind="stopping")
             self._changed.notify()
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._loader.shutdown(wait=wait, cancel_futures=True)
         self._encoder.shutdown(wait=False, cancel_futures=True)
 
     def _entry(self, *, name: str, path: str | None) -> Entry:

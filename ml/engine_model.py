@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from ml.engine_text import HALF_CHARACTER, TextStream
 from ml.errors import DataError, MlError, NoMemoryError
 
 logger = logging.getLogger(__name__)
+
+# While it loads, `from_pretrained` changes how models of this process are built (its `no_tie_weights`): a model that
+# another thread builds meanwhile is not tied, and of two loads at once the change may stay for good.
+LOADING = threading.Lock()
 
 # A long prompt is read in pieces of this many tokens, between which the other requests take their steps. The bounds
 # of the pieces depend on the prompt alone: who else is in the batch must not show in the numbers.
@@ -406,14 +411,15 @@ def load_model(*, folder: Path, dtype: torch.dtype, device: torch.device, max_ba
         )
     try:
         tokenizer = load_tokenizer(folder)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
+        with LOADING:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+            )
         model.to(device)  # type: ignore[arg-type]
         model.eval().requires_grad_(False)
         return BatchedModel(model=model, tokenizer=tokenizer, max_batch=max_batch)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ml.engine import Engine
-from ml.engine_model import Generation
+from ml.engine_model import LOADING, Generation
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -60,7 +60,8 @@ def create_model(*, seed: int = 0, context_length: int = 512, **changes: Any) ->
         pad_token_id=1,
         **changes,
     )
-    model = LlamaForCausalLM(config).eval()
+    with LOADING:
+        model = LlamaForCausalLM(config).eval()
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=1, pad_token_id=1)
     return model
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 from ml.data import encode_prompt
 from ml.engine import Engine
 from ml.engine_cache import SlotCache
-from ml.engine_model import EngineError, find_context_length, find_end_tokens, find_forward
+from ml.engine_model import LOADING, EngineError, find_context_length, find_end_tokens, find_forward
 from ml.engine_sampling import Sampling
 from tests.ml.engine_cast import PATIENCE_S, ask, create_model, create_tokenizer, save_model
 
@@ -31,12 +31,13 @@ def root(tmp_path_factory):
 def engine(root):
     engine = Engine(root=root, dtype=torch.float32, device=torch.device("cpu"))
     yield engine
-    engine.close()
+    engine.close(wait=True)
 
 
 def generate_alone(folder, content: str, max_tokens: int) -> str:
     """What transformers itself answers greedily."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with LOADING:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = create_tokenizer()
     prompt = encode_prompt(tokenizer, [{"role": "user", "content": content}])
     output = model.generate(torch.tensor([prompt]), max_new_tokens=max_tokens, do_sample=False)
@@ -68,7 +69,7 @@ def test_a_prompt_of_several_pieces_is_read_as_a_whole(root, monkeypatch):
     for content, heard in asked:
         heard.wait()
         assert heard.text == generate_alone(root / "a", content, 30), content
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_more_requests_than_places_wait_their_turn(root):
@@ -77,7 +78,7 @@ def test_more_requests_than_places_wait_their_turn(root):
     for content, heard in zip(CONTENTS, asked, strict=True):
         heard.wait()
         assert heard.text == generate_alone(root / "a", content, 12)
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_several_models_answer_at_once_each_for_itself(engine, root):
@@ -137,7 +138,8 @@ def test_a_penalty_keeps_an_answer_from_repeating_itself(engine):
 
 
 def test_an_end_token_stops(engine, root):
-    model = AutoModelForCausalLM.from_pretrained(root / "a")
+    with LOADING:
+        model = AutoModelForCausalLM.from_pretrained(root / "a")
     prompt = encode_prompt(create_tokenizer(), [{"role": "user", "content": "hi"}])
     second = model.generate(torch.tensor([prompt]), max_new_tokens=2, do_sample=False)[0, -1].item()
     save_model(root / "ends")
@@ -191,7 +193,7 @@ def test_cancelling_frees_the_place(root):
     assert silent.lines == []
     assert "finish_reason" not in heard.lines[-1]
     assert engine.health()["models"][0]["n_active"] == 0
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_a_failed_load_leaves_the_others_alone(engine, root):
@@ -270,7 +272,7 @@ def test_the_least_recently_used_idle_model_is_forgotten(root):
         ask(engine, "hi", name=name, max_tokens=1)[1].wait()
     ask(engine, "hi", name="c", max_tokens=1)[1].wait()
     assert {model["name"] for model in engine.health()["models"]} == {"a", "c"}
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_a_busy_model_is_not_forgotten(root):
@@ -280,7 +282,7 @@ def test_a_busy_model_is_not_forgotten(root):
     ask(engine, "hi", name="b", max_tokens=1)[1].wait()
     busy.wait()
     assert busy.text == generate_alone(root / "a", "hi", 200)
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_a_failing_step_fails_its_own_model_only(engine, root, monkeypatch):
@@ -305,7 +307,7 @@ def test_a_failing_step_fails_its_own_model_only(engine, root, monkeypatch):
 def test_closing_ends_what_runs_with_an_error(engine):
     _, heard = ask(engine, "hi", sampling=Sampling(temperature=5, seed=1), max_tokens=480)
     heard.wait_for_first()
-    engine.close()
+    engine.close(wait=True)
     assert heard.wait()["error"]["kind"] == "stopping"
     engine._stepper.join(PATIENCE_S)
     assert not engine._stepper.is_alive()

@@ -29,7 +29,7 @@ def engine(bundled_model):
     name = bundled_model.name
     engine.load(name=name, path=name).result(PATIENCE_S)
     yield engine
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_it_answers_as_transformers_does_alone_and_in_a_batch(bundled_model):
@@ -54,7 +54,7 @@ def test_it_answers_as_transformers_does_alone_and_in_a_batch(bundled_model):
         for heard in asked:
             heard.wait()
         assert [heard.text for heard in asked] == wanted
-    engine.close()
+    engine.close(wait=True)
 
 
 def test_it_knows_a_thing_and_stops(engine, bundled_model):

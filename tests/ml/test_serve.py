@@ -131,7 +131,7 @@ def test_concurrent_requests_keep_their_own_sampling(served, root):
             _, heard = ask(engine, "hi", name=name, sampling=Sampling(**setting), max_tokens=40)
             heard.wait()
             alone.append(heard.text)
-    engine.close()
+    engine.close(wait=True)
     assert together == alone
     assert len(set(together)) == 10
 
