@@ -211,6 +211,7 @@ class GateRule(TextChoices):
     GENERALISATION = "generalisation", _("Probes answered right")
     STOP_RATE = "stop_rate", _("Answers that end by themselves")
     DRIFT = "drift", _("Rise of the loss on unrelated prompts")
+    BASE_DRIFT = "base_drift", _("Rise of the loss on unrelated prompts since the base model")
     HELD_OUT = "held_out", _("Rise of the loss on held-out rows")
 
 
@@ -223,9 +224,10 @@ GATE_DEFAULTS: dict[str, float | None] = {
     GateRule.GENERALISATION: 0.8,
     GateRule.STOP_RATE: 0.99,
     GateRule.DRIFT: 0.03,
+    GateRule.BASE_DRIFT: 0.05,
     GateRule.HELD_OUT: None,
 }
-GATE_CEILINGS = (GateRule.BROKEN, GateRule.FORGOTTEN, GateRule.DRIFT, GateRule.HELD_OUT)
+GATE_CEILINGS = (GateRule.BROKEN, GateRule.FORGOTTEN, GateRule.DRIFT, GateRule.BASE_DRIFT, GateRule.HELD_OUT)
 
 
 class ExportState(TextChoices):

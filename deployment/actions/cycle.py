@@ -28,7 +28,7 @@ from training.models import DatasetVersion, Evaluation, Job
 from training.queries import measures, passes
 from training.states import EvaluationState, GateRule, JobState
 
-NUMBERS = ("efficacy_before", "efficacy_after", "generalisation_after", "specificity_drift")
+NUMBERS = ("efficacy_before", "efficacy_after", "generalisation_after", "specificity_drift", "base_drift")
 
 
 def start_cycle(

@@ -139,7 +139,7 @@ def test_outcomes_are_kept_and_the_gate_judged(project, base_model, tuned_model,
     assert (found["efficacy_before"], found["efficacy_after"], found["generalisation_after"]) == (0.0, 1.0, 1.0)
     assert found["specificity_drift"] == pytest.approx(0.01)
     assert {rule["name"]: rule["passed"] for rule in after.gate} == dict.fromkeys(
-        ["efficacy", "not_lower", "broken", "forgotten", "generalisation", "stop_rate", "drift"], True
+        ["efficacy", "not_lower", "broken", "forgotten", "generalisation", "stop_rate", "drift", "base_drift"], True
     )
     assert passes(after)
 
@@ -233,6 +233,21 @@ def test_each_rule_of_the_gate(project, base_model, tuned_model, change, failed)
     candidate.save()
     rules = judge(candidate=candidate, baseline=baseline)
     assert {rule["name"] for rule in rules if not rule["passed"]} == failed
+
+
+def test_small_steps_away_from_the_base_model_add_up(project, base_model, tuned_model) -> None:
+    base = request(project, base_model)
+    base.metrics, base.state = {"unrelated_loss": 2.0, "n_unrelated": 60}, EvaluationState.SUCCEEDED
+    base.save()
+    live = request(project, base_model, tuned_model=tuned_model)
+    live.metrics = {"unrelated_loss": 2.09}
+    candidate = request(project, base_model, tuned_model=TunedModelFactory(project=project, job__base_model=base_model))
+    candidate.metrics = {"unrelated_loss": 2.12, "n_unrelated": 60}
+    rules = {rule["name"]: rule for rule in judge(candidate=candidate, baseline=live)}
+    assert (rules["drift"]["passed"], rules["base_drift"]["passed"]) == (True, False)
+    assert rules["base_drift"]["value"] == pytest.approx(0.06)
+    candidate.metrics["n_unrelated"] = 61  # other prompts
+    assert "base_drift" not in {rule["name"] for rule in judge(candidate=candidate, baseline=live)}
 
 
 def test_a_live_model_that_is_better_holds_the_candidate_back(project, base_model, tuned_model) -> None:

@@ -97,6 +97,7 @@ def _values(candidate: Evaluation, baseline: Evaluation, *, n_forgotten: int) ->
         GateRule.GENERALISATION: found["generalisation_after"] if found["n_probes"] else None,
         GateRule.STOP_RATE: found["stop_rate_after"],
         GateRule.DRIFT: found["specificity_drift"],
+        GateRule.BASE_DRIFT: found["base_drift"],
         GateRule.HELD_OUT: (new - old) / old if old and new is not None else None,
     }
 

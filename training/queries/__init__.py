@@ -153,19 +153,33 @@ def measures(evaluation: Evaluation) -> dict[str, Any]:
     """Return the measures of a candidate beside its baseline's.
 
     Keys: `<measure>_before` and `<measure>_after` for efficacy, generalisation, stop_rate and held_out_loss;
-    `specificity_drift` (relative change of the loss on unrelated answers); `n_cases`, `n_probes`, `n_held_out`,
-    `n_unrelated`. A value is None where it was not measured.
+    `specificity_drift` and `base_drift` (relative change of the loss on unrelated answers, against the baseline and
+    against the base model as it was last measured); `n_cases`, `n_probes`, `n_held_out`, `n_unrelated`. A value is None where it was not measured.
     """
     after = evaluation.metrics
     before = evaluation.baseline.metrics if evaluation.baseline else {}
     found: dict[str, Any] = {}
     for name in MEASURES:
         found[f"{name}_before"], found[f"{name}_after"] = before.get(name), after.get(name)
-    old, new = before.get("unrelated_loss"), after.get("unrelated_loss")
-    found["specificity_drift"] = (new - old) / old if old and new is not None else None
+    new = after.get("unrelated_loss")
+    for name, old in (("specificity_drift", before.get("unrelated_loss")), ("base_drift", _base_loss(evaluation))):
+        found[name] = (new - old) / old if old and new is not None else None
     for name in ("n_cases", "n_probes", "n_held_out", "n_unrelated"):
         found[name] = after.get(name) or 0
     return found
+
+
+def _base_loss(evaluation: Evaluation) -> float | None:
+    """Return the base model's loss on as many unrelated prompts, the same for every project, as last measured anywhere."""
+    if evaluation.tuned_model_id is None:
+        return None
+    measured = Evaluation.objects.filter(
+        base_model=evaluation.base_model_id,
+        tuned_model=None,
+        state=EvaluationState.SUCCEEDED,
+        metrics__n_unrelated=evaluation.metrics.get("n_unrelated"),
+    )
+    return measured.order_by("-pk").values_list("metrics__unrelated_loss", flat=True).first()
 
 
 def passes(evaluation: Evaluation) -> bool:

@@ -65,16 +65,25 @@ def measure_rows(evaluation: Evaluation, baseline: Evaluation | None) -> list[di
                 "p": known.get("p"),
             }
         )
-    drift = {
+    found = measures(evaluation)
+    drift = {"n": after.get("n_unrelated"), "form": "drift", "before": None}
+    from_live = drift | {
         "label": _("Specificity drift"),
         "hint": _("rise of the loss on answers to unrelated prompts"),
-        "n": after.get("n_unrelated"),
-        "form": "drift",
-        "before": None,
-        "after": measures(evaluation)["specificity_drift"],
+        "after": found["specificity_drift"],
         "difference": intervals.get("specificity_drift", {}).get("difference"),
     }
-    return [*rows, *_own_rows(evaluation, baseline), drift]
+    from_base = drift | {
+        "label": _("Drift since the base model"),
+        "hint": _("the same, all cycles together"),
+        "after": found["base_drift"],
+    }
+    return [
+        *rows,
+        *_own_rows(evaluation, baseline),
+        from_live,
+        *([from_base] if found["base_drift"] is not None else []),
+    ]
 
 
 def _own_rows(evaluation: Evaluation, baseline: Evaluation | None) -> list[dict[str, Any]]:

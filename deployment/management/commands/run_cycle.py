@@ -27,7 +27,7 @@ LOOK_FOR_WORKER_S = 10.0
 BAR_WIDTH = 30
 NUMBERS = (
     *("dataset_version", "model", "n_examples", "train_s", "total_s", "efficacy_before", "efficacy_after"),
-    *("generalisation_after", "specificity_drift", "stop_rate"),
+    *("generalisation_after", "specificity_drift", "base_drift", "stop_rate"),
 )
 
 
