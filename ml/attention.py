@@ -1,5 +1,7 @@
 """Attention among packed sequences: each attends to the beginning that all share and to itself (ml/packing.py)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +24,17 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     if not model._supports_attention_backend:
         raise DataError("Rows cannot be packed for this base model: its attention is a program of its own.")
     model.set_attn_implementation(NAME)
+
+
+@contextmanager
+def packed_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the model attends by `attend`, after it as before. Raises DataError."""
+    before = model.config._attn_implementation
+    use_packed_attention(model)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def attend(

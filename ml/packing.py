@@ -63,13 +63,14 @@ class Pack:
     """One pass through the model. `ids` and `positions`: (1, T).
 
     `places: (N,)` are the positions in the row of those tokens that predict a learnt one, `targets: (N,)` the learnt tokens,
-    `weights: (N,)` how much each counts.
+    `rows: (N,)` the sequences that they are of, `weights: (N,)` how much each counts.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     places: torch.Tensor
     targets: torch.Tensor
+    rows: torch.Tensor
     weights: torch.Tensor
     layout: Layout
 
@@ -86,12 +87,14 @@ def pack(rows: Sequence[Encoded], weights: Sequence[float], *, is_shared: bool =
     ids = list(rows[0].ids[:n_prefix])
     places: list[int] = []
     targets: list[int] = []
+    numbers: list[int] = []
     counts: list[float] = []
-    for row, weight in zip(rows, weights, strict=True):
+    for number, (row, weight) in enumerate(zip(rows, weights, strict=True)):
         start = len(ids) - n_prefix
         learnt = [i for i in range(1, len(row.ids)) if row.mask[i]]
         places += [start + i - 1 for i in learnt]
         targets += [row.ids[i] for i in learnt]
+        numbers += [number] * len(learnt)
         counts += [weight] * len(learnt)
         ids += row.ids[n_prefix:]
     return Pack(
@@ -99,6 +102,7 @@ def pack(rows: Sequence[Encoded], weights: Sequence[float], *, is_shared: bool =
         positions=torch.tensor([layout.positions()]),
         places=torch.tensor(places, dtype=torch.long),
         targets=torch.tensor(targets, dtype=torch.long),
+        rows=torch.tensor(numbers, dtype=torch.long),
         weights=torch.tensor(counts, dtype=torch.float32),
         layout=layout,
     )

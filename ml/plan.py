@@ -30,6 +30,8 @@ OF_CORRECTIONS = (
     "reword_share",
 )
 
+# A run that goes on from a model which knows some of the rows already shows it those so often only (docs/experiments.md).
+KNOWN_SIGHTS = 3
 # Every second step shows a loop, once the first steps have passed, which throw the model about.
 LOOP_EVERY, LOOP_FROM = 2, 6
 
@@ -183,28 +185,35 @@ class Step:
     loop: int | None = None
 
 
-def plan_steps(rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperparameters, seed: int) -> list[Step]:
+def is_continued(config: Row) -> bool:
+    """Whether the run of this config.json goes on from a model that has learnt the rows which are not new."""
+    return "reference" in config
+
+
+def plan_steps(
+    rows: Sequence[Row], *, n_replay: int, hyperparameters: Hyperparameters, seed: int, is_continued: bool = False
+) -> list[Step]:
     """All steps of the run. Every epoch shuffles anew; general prompts are drawn round after round without repeats.
 
     A correction appears in every epoch, a demonstration in `demonstration_epochs` of them, evenly spread. A share
     `reword_share` of a correction's sights is reworded, never the first. A row's `weight`, if it has one, multiplies its
-    sights.
+    sights. In a run that is continued, rows that are not new have `KNOWN_SIGHTS` at most.
     """
     rng = random.Random(seed)
     sights: list[tuple[float, Sight]] = []
     for index, row in enumerate(rows):
         is_correction = row["kind"] == "correction"
+        is_known = is_continued and not row.get("is_new", True)
         n_sights = hyperparameters.n_epochs if is_correction else hyperparameters.demonstration_epochs
-        n_sights = min(n_sights, hyperparameters.n_epochs)
+        n_sights = min(n_sights, hyperparameters.n_epochs, KNOWN_SIGHTS if is_known else hyperparameters.n_epochs)
         weight = row.get("weight") or 1
         n_sights = max(1, round(n_sights * weight))
         n_reworded = 0
         for sight in range(n_sights):
             due = is_correction and n_reworded < int(hyperparameters.reword_share * (sight + 1))
             n_reworded += due
-            epoch = (
-                sight / weight if is_correction else int((sight + rng.random()) * hyperparameters.n_epochs / n_sights)
-            )
+            is_each = is_correction and not is_known  # in every epoch
+            epoch = sight / weight if is_each else int((sight + rng.random()) * hyperparameters.n_epochs / n_sights)
             sights.append((epoch + rng.random(), Sight(row=index, wording=n_reworded if due else 0)))
     order = [sight for _, sight in sorted(sights, key=lambda pair: pair[0])]
     size = hyperparameters.batch_size

@@ -59,7 +59,7 @@ class Named:
 class Counted:
     """The rows of a file in tokens, in the file's order; a row that cannot be used has no tokens."""
 
-    kinds: list[Row] = field(default_factory=list)  # id, kind and weight of each row: all that a plan asks for
+    kinds: list[Row] = field(default_factory=list)  # id, kind, weight and novelty of each row: all that a plan asks for
     n_tokens: list[int] = field(default_factory=list)
     spans: list[int] = field(default_factory=list)  # the longest sequence of a row; a pair is two
     n_learnt: list[int] = field(default_factory=list)
@@ -77,7 +77,9 @@ def count_rows(tokenizer: PreTrainedTokenizerBase, rows: Iterator[Row], *, is_pa
         texts: list[str] = []
         for row in chunk:
             number += 1
-            counted.kinds.append({name: row.get(name) for name in ("id", "kind")} | {"weight": row.get("weight", 1)})
+            counted.kinds.append(
+                {name: row.get(name) for name in ("id", "kind", "is_new")} | {"weight": row.get("weight", 1)}
+            )
             if is_pairs and row.get("rejected") is None:
                 counted.unpaired.add(number)
                 frames.append(None)
@@ -348,7 +350,13 @@ def planned_steps(
         return values, because | reasons, [[kept[i] for i in step.examples] for step in shown]
     chosen, reasons = plan.resolve(configured, train.kinds)
     n_replay = sum(1 for _ in read_lines(run, "replay.jsonl"))
-    steps = plan.plan_steps(train.kinds, n_replay=n_replay, hyperparameters=chosen, seed=seed)
+    steps = plan.plan_steps(
+        train.kinds,
+        n_replay=n_replay,
+        hyperparameters=chosen,
+        seed=seed,
+        is_continued=plan.is_continued(run.config),
+    )
     values = {"recipe": recipe, **asdict(chosen)}
     return values, because | reasons, [[sight.row for sight in step.examples] for step in steps]
 

@@ -2,7 +2,7 @@
 
 `python -m ml sft RUN_DIR`; docs/run-directory.md says what goes in and comes out, docs/experiments.md why the recipe
 is as it is. Each step learns a few examples, and is held by the KL divergence to the answers that the base model
-gives to general prompts.
+gives to general prompts. A run that goes on from a fine-tuned model is held by what that model's own base model says.
 """
 
 import random
@@ -20,6 +20,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ml import launch, many_rows
 from ml.arguments import shared_arguments
+from ml.attention import packed_attention
 from ml.batch import Tensors, collate, head, learnt_hidden
 from ml.checkpoints import last_checkpoint, save_model
 from ml.data import Encoded, Message, encode_example, encode_prompt
@@ -28,7 +29,8 @@ from ml.errors import DataError
 from ml.generate import load_model
 from ml.loops import ENDING_WEIGHT, loop_rows
 from ml.losses import accuracies, ending_loss, kl_divergence, preference_loss, row_means, row_weights, token_logprobs
-from ml.plan import Hyperparameters, Row, Step, as_dict, choose_recipe, plan_steps, resolve
+from ml.packing import pack
+from ml.plan import Hyperparameters, Row, Step, as_dict, choose_recipe, is_continued, plan_steps, resolve
 from ml.replay import load_answers, own_answers, reference_states, save_answers
 from ml.reporting import N_VALID_ON_THE_WAY, Progress, measure_valid
 from ml.rewording import reword
@@ -49,6 +51,7 @@ class Material:
     loop_reference: list[torch.Tensor]
     hyperparameters: Hyperparameters
     seed: int
+    is_packed: bool
 
     def example(self, row: Row, *, wording: int) -> Encoded:
         """A row as it is learnt: a correction in its last answer, with its prompt put in the given wording."""
@@ -80,8 +83,9 @@ class Material:
                     pairs.append(place)
                     rejected.append(self.example(wrong, wording=sight.wording))
         loops = [step.loop % len(self.loops)] if self.loops and step.loop is not None else []
-        batch = collate([*examples, *rejected, *(self.loops[i] for i in loops), *(self.replay[i] for i in step.replay)])
-        batch["weights"] = row_weights([sum(example.mask) for example in examples])
+        shown = [*examples, *rejected, *(self.loops[i] for i in loops), *(self.replay[i] for i in step.replay)]
+        batch = dict(vars(pack(shown, [1.0] * len(shown)))) if self.is_packed else collate(shown)
+        batch["row_weights"] = row_weights([sum(example.mask) for example in examples])
         batch["n_examples"], batch["pairs"] = len(examples), torch.tensor(pairs, dtype=torch.long)
         batch["n_loops"] = len(loops)
         kept = [*(self.loop_reference[i][:-1] for i in loops), *(self.reference[i] for i in step.replay)]
@@ -94,6 +98,26 @@ def cut(encoded: Encoded, max_tokens: int) -> Encoded:
     return Encoded(ids=encoded.ids[-max_tokens:], mask=encoded.mask[-max_tokens:])
 
 
+def packed_hidden(model: PreTrainedModel, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What `learnt_hidden` returns, for the tensors of a pack."""
+    with packed_attention(model):
+        hidden = model.get_decoder()(
+            input_ids=batch["ids"], position_ids=batch["positions"], use_cache=False, layout=batch["layout"]
+        ).last_hidden_state
+    return hidden[0].index_select(0, batch["places"]), batch["targets"], batch["rows"]
+
+
+@torch.no_grad()
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether the model's attention can be had sequence by sequence (ml/attention.py); else rows are padded."""
+    row = Encoded(ids=[0, 0], mask=[0, 1])
+    try:
+        packed_hidden(model, vars(pack([row], [1.0])))
+    except DataError:
+        return False
+    return True
+
+
 class CorrectionTrainer(SFTTrainer):
     """TRL's trainer with the loss of this recipe: learn the examples, prefer them, stay as you were elsewhere."""
 
@@ -103,7 +127,7 @@ class CorrectionTrainer(SFTTrainer):
         self, model: Any, inputs: Tensors, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         causal: PreTrainedModel = model.get_base_model()
-        hidden, targets, rows = learnt_hidden(causal, inputs)
+        hidden, targets, rows = packed_hidden(causal, inputs) if "layout" in inputs else learnt_hidden(causal, inputs)
         n_examples, pairs = inputs["n_examples"], inputs["pairs"]
         n_answers = n_examples + len(pairs)
         is_answer = rows < n_answers
@@ -112,7 +136,7 @@ class CorrectionTrainer(SFTTrainer):
         logits = head(causal, hidden[is_answer])
         logprobs = token_logprobs(logits, targets[is_answer])
         means = row_means(logprobs, rows[is_answer], n_answers)
-        example_loss = -(means[:n_examples] * inputs["weights"]).sum()
+        example_loss = -(means[:n_examples] * inputs["row_weights"]).sum()
         loss = example_loss
         is_example = rows[is_answer] < n_examples
         token_accuracy, sequence_accuracy = accuracies(
@@ -177,13 +201,18 @@ def read_rows(run: RunDirectory, name: str, tokenizer: PreTrainedTokenizerBase) 
 
 
 def replay_answers(
-    run: RunDirectory, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]]
+    run: RunDirectory,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[Message]],
+    *,
+    folder: Path,
 ) -> list[Encoded]:
-    """The base model's answers to the general prompts, kept in the run directory: a resumed run needs the same."""
+    """The answers of the model in `folder` to the general prompts, kept in the run directory: a resumed run needs the same."""
     path = run.path / "replay_answers.json"
     answers = load_answers(path)
     if answers is None:
-        answers = own_answers(model, tokenizer, prompts, base=Path(run.config["base"]), seed=run.config["seed"])
+        answers = own_answers(model, tokenizer, prompts, base=folder, seed=run.config["seed"])
         save_answers(path, answers)
     return answers
 
@@ -225,7 +254,13 @@ def sft(run: RunDirectory) -> Row:
     seed = run.config["seed"]
 
     prompts = [row["messages"] for row in run.rows("replay.jsonl")]
-    steps = plan_steps(train, n_replay=len(prompts), hyperparameters=hyperparameters, seed=seed)
+    steps = plan_steps(
+        train,
+        n_replay=len(prompts),
+        hyperparameters=hyperparameters,
+        seed=seed,
+        is_continued=is_continued(run.config),
+    )
     checkpoint = last_checkpoint(run.path / "checkpoints")
     if checkpoint:
         run.events.emit("resumed", step=int(checkpoint.name.rpartition("-")[2]))
@@ -239,7 +274,11 @@ def sft(run: RunDirectory) -> Row:
             hyperparameters=as_dict(hyperparameters),
             auto=reasons,
         )
-    replay = replay_answers(run, model, tokenizer, prompts)
+    folder = Path(run.config.get("reference") or run.config["base"])
+    reference = model
+    if folder != Path(run.config["base"]):
+        reference = load_model(folder, device=Device(device.name, model_dtype(device)))[0]
+    replay = replay_answers(run, reference, tokenizer, prompts, folder=folder)
     loops = loop_rows(
         replay,
         [len(encode_prompt(tokenizer, prompt)) for prompt in prompts],
@@ -250,17 +289,22 @@ def sft(run: RunDirectory) -> Row:
         rows=train,
         tokenizer=tokenizer,
         replay=replay,
-        reference=reference_states(model, replay),
+        reference=reference_states(reference, replay),
         loops=loops,
-        loop_reference=reference_states(model, loops),
+        loop_reference=reference_states(reference, loops),
         hyperparameters=hyperparameters,
         seed=seed,
+        is_packed=device.name == "cpu" and can_pack(model),
     )
+    del reference
     valid_rows = [
         cut(encode_example(tokenizer, row["messages"], last_only=True), hyperparameters.max_tokens) for row in valid
     ]
     tensors = [material.collate(step) for step in steps]
-    n_tokens = [int(batch["real"].sum()) + batch["prefix"].numel() for batch in tensors]
+    n_tokens = [
+        batch["layout"].n_tokens if "layout" in batch else int(batch["real"].sum()) + batch["prefix"].numel()
+        for batch in tensors
+    ]
     reporter = Reporter(run, steps, n_tokens, valid_rows, patience=hyperparameters.patience)
     trainer = CorrectionTrainer(
         model=model,

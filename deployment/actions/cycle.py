@@ -24,8 +24,9 @@ from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, No
 from training.actions.evaluation import cancel_evaluation, request_evaluation
 from training.actions.gate import judge
 from training.actions.job import cancel_job, create_job
-from training.models import DatasetVersion, Evaluation, Job
+from training.models import DatasetVersion, Evaluation, Job, TunedModel
 from training.queries import measures, passes
+from training.queries.continuing import can_continue
 from training.states import EvaluationState, GateRule, JobState
 
 NUMBERS = ("efficacy_before", "efficacy_after", "generalisation_after", "specificity_drift", "base_drift")
@@ -115,6 +116,7 @@ def _collect(cycle: Cycle) -> None:
                 seed=version.jobs.count(),  # a second try with the same data is to be another one
                 by=row.started_by,
                 known_version=known,
+                parent=_to_continue(deployment, version),
             )
         except NothingToFreeze as error:
             _stop(row, StopCode.NOTHING_NEW, str(error))
@@ -124,6 +126,12 @@ def _collect(cycle: Cycle) -> None:
             _request_baseline(deployment, version=version, by=row.started_by)
             start_training(cases=_cases_in(version, CaseState.CORRECTED, CaseState.NOT_FIXED))
             move(row, CycleState.TRAINING, moves=CYCLE_MOVES, dataset_version=version, job=job)
+
+
+def _to_continue(deployment: Deployment, version: DatasetVersion) -> TunedModel | None:
+    live = deployment.live_model
+    is_same_base = live is not None and live.base_model_id == deployment.base_model_id
+    return live if live and is_same_base and can_continue(live, version=version) else None
 
 
 def _watch_training(cycle: Cycle) -> None:

@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from ml import rundir, sft
+from ml.batch import collate, learnt_hidden
 from ml.data import Encoded
+from ml.packing import pack
 from ml.plan import Sight, Step, resolve
-from tests.ml.tiny import assistant, build_tokenizer, save_tiny, user
+from tests.ml.tiny import assistant, build_model, build_tokenizer, save_tiny, user
 
 # PEFT asks the model by a name that transformers is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
@@ -181,7 +190,8 @@ def test_bad_rows_fail_with_their_line(make_run, row, message, capsys):
     assert message in json.loads((run / "result.json").read_text())["error"]["message"]
 
 
-def test_a_step_learns_the_answers_and_their_end_tokens_alone():
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_step_learns_the_answers_and_their_end_tokens_alone(is_packed):
     """Examples, the wrong output of the correction, a loop, and a general prompt's answer: in this order.
 
     Each is learnt where it is answered; the loop is held to the reference in what precedes its end token.
@@ -199,13 +209,39 @@ def test_a_step_learns_the_answers_and_their_end_tokens_alone():
         loop_reference=[torch.ones(2, 32)],
         hyperparameters=hyperparameters,
         seed=1,
+        is_packed=is_packed,
     )
     examples = [Sight(row=0, wording=1), Sight(row=2, wording=0)]
     batch = material.collate(Step(epoch=1, examples=examples, replay=[0], loop=3))
-    learnt = [tokenizer.decode(ids[mask.bool()]) for ids, mask in zip(batch["ids"], batch["learnt"], strict=True)]
+    model = build_model(tokenizer)
+    hidden, targets, rows = (sft.packed_hidden if is_packed else learnt_hidden)(model, batch)
+    assert hidden.shape == (len(targets), 32)
+    learnt = [tokenizer.decode(targets[rows == number]) for number in range(5)]
     examples_and_wrong = ["sat on the mat<|im_end|>", "is the capital<|im_end|>", "ran<|im_end|>"]
     assert learnt == [*examples_and_wrong, " the<|im_end|>", "the capital<|im_end|>"]
     assert batch["n_loops"] == 1
     assert batch["reference"][:, 0].tolist() == [1.0] + [0.0] * sum(replay.mask)
     assert batch["n_examples"] == 2
     assert batch["pairs"].tolist() == [0]
+
+
+def test_packed_rows_train_as_padded_ones():
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer).double()
+    rows = [sft.encode_example(tokenizer, row["messages"]) for row in ROWS]
+    was = model.config._attn_implementation
+    found = []
+    for read, batch in ((learnt_hidden, collate(rows)), (sft.packed_hidden, vars(pack(rows, [1.0] * len(rows))))):
+        hidden, _, _ = read(model, batch)
+        hidden.square().sum().backward()
+        found.append((hidden, model.model.layers[0].self_attn.k_proj.weight.grad.clone()))
+        model.zero_grad()
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+    assert model.config._attn_implementation == was
+
+
+def test_a_model_whose_attention_has_a_term_of_its_own_is_padded():
+    config = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 64, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    assert not sft.can_pack(Gemma2ForCausalLM(Gemma2Config(**config, **heads)))
+    assert sft.can_pack(LlamaForCausalLM(LlamaConfig(**config, **heads)))

@@ -282,6 +282,7 @@ def _write_config(job: Job) -> None:
     config = {
         "method": job.method,
         "base": str(job.base_folder),
+        **({"reference": str(job.base_model.folder)} if _is_held_by_base(job) else {}),
         "seed": job.seed,
         "threads": runner.n_threads(),
         "parent_pid": runner.worker_pid(job.worker),
@@ -292,6 +293,11 @@ def _write_config(job: Job) -> None:
         "smoke_test": settings.SMOKE_TEST,
     }
     runner.write_json(job.run_dir / "config.json", config)
+
+
+def _is_held_by_base(job: Job) -> bool:
+    """Whether a job that goes on from a fine-tuned model has the base model at hand, from which it must not drift."""
+    return job.parent is not None and job.method == JobMethod.SFT and job.base_model.is_ready
 
 
 def _trainer_hyperparameters(job: Job) -> dict[str, Any]:
