@@ -13,11 +13,14 @@ from deployment.actions.release import deploy_model
 from deployment.management.commands import run_cycle
 from deployment.models import Cycle, Deployment
 from deployment.states import CycleState, StopCode
-from labeling.models import Case
+from labeling.actions.retraction import retract_example
+from labeling.models import Case, Example
 from labeling.states import CaseState
 from tests.deployment.conftest import make_model
 from tests.deployment.test_release import corrected, result
+from tests.factories import DatasetVersionFactory
 from training.models import Evaluation, Job, TunedModel
+from training.queries.continuing import can_continue
 from training.states import EvaluationState, JobState
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +41,8 @@ def train(job: Job) -> None:
         project=job.project, name=f"ft:{job.key}", base_model=job.base_model, job=job, location=location
     )
     model.folder.mkdir(parents=True)
-    done = {"state": JobState.SUCCEEDED, "started_at": now, "finished_at": now}
+    (model.folder / "config.json").write_text("{}")
+    done = {"state": JobState.SUCCEEDED, "started_at": now, "finished_at": now, "result": {"recipe": "corrections"}}
     Job.objects.filter(pk=job.pk).update(tuned_model=model, **done)
     job.refresh_from_db()
 
@@ -99,6 +103,40 @@ def test_the_whole_walk_to_a_deployed_model(engine, case, project, alice, nudges
     assert numbers.items() <= cycle.summary.items()
     assert cycle.summary["specificity_drift"] == pytest.approx(0.01)
     assert not advance_cycle(cycle=cycle)
+
+
+def test_the_next_cycle_goes_on_from_the_live_model_while_its_rows_stand(engine, case, project, rita) -> None:
+    first = start_cycle(project=project)
+    walk(first)
+    corrected(project, rita, 2)
+    second = start_cycle(project=project)
+    walk(second)
+    assert second.job.parent == first.job.tuned_model
+    rows = [json.loads(line) for line in (second.job.run_dir / "train.jsonl").read_text().splitlines()]
+    assert sorted(row["is_new"] for row in rows) == [False, True]
+    config = json.loads((second.job.run_dir / "config.json").read_text())
+    assert (config["base"], config["reference"]) == (
+        str(first.job.tuned_model.folder),
+        str(first.job.base_model.folder),
+    )
+
+    retract_example(example=Example.objects.get(correction=case.test.correction), by=None, reason="wrong after all")
+    corrected(project, rita, 3)
+    third = start_cycle(project=project)
+    assert advance_cycle(cycle=third)
+    assert third.job.parent is None  # the live model has learnt what was taken back
+
+
+def test_a_second_job_on_a_version_and_a_long_line_of_models_begin_anew(engine, case, project, rita) -> None:
+    walk(start_cycle(project=project))
+    live = Deployment.objects.get().live_model
+    version = live.job.dataset_version
+    assert not can_continue(live, version=version)
+    Job.objects.filter(pk=live.job.pk).update(dataset_version=DatasetVersionFactory(project=project, number=7))
+    live = TunedModel.objects.get(pk=live.pk)
+    assert can_continue(live, version=version)
+    Job.objects.filter(pk=live.job.pk).update(parent=live)  # a line without an end
+    assert not can_continue(TunedModel.objects.get(pk=live.pk), version=version)
 
 
 def test_a_candidate_that_fails_the_gate_is_not_deployed(case, project) -> None:

@@ -66,3 +66,11 @@ def test_the_plan_follows_from_the_seed():
     assert plan() == plan()
     assert plan() != plan(seed=2)
     assert plan()[-1].epoch == 4
+
+
+def test_a_continued_run_shows_known_rows_less_often():
+    rows = [{**row, "is_new": number % 2 == 0} for number, row in enumerate(CORRECTIONS)]
+    hyperparameters = resolve({"n_epochs": 12}, rows)[0]
+    steps = plan_steps(rows, n_replay=7, hyperparameters=hyperparameters, seed=1, is_continued=True)
+    sights = Counter(sight.row for step in steps for sight in step.examples)
+    assert sights == {row: 12 if row % 2 == 0 else 3 for row in range(6)}
