@@ -17,7 +17,8 @@ from labeling.models import ApiKey, Case, Membership, Project
 from labeling.states import CaseState
 from training.models import BaseModel, DatasetRow, Evaluation, EvaluationResult, TunedModel
 from training.queries import measures, passes
-from training.states import EvaluationState, GateRule, Suite
+from training.queries.gate import gate_rules
+from training.states import EvaluationState, Suite
 
 ASSISTANT = "assistant"
 
@@ -197,11 +198,6 @@ def cycle_steps(cycle: Cycle) -> list[CycleStep]:
         CycleStep(str(code), label, state, rules if code == CycleState.PROMOTED else [])
         for code, label, state in zip(order, labels, states, strict=True)
     ]
-
-
-def gate_rules(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the gate's rules with their words: label, passed, value, threshold."""
-    return [{**rule, "label": GateRule(rule["name"]).label} for rule in evaluation.gate]
 
 
 def log_matching(rows: CompletionQuerySet, text: str) -> CompletionQuerySet:

@@ -22,8 +22,9 @@ from training.forms.suite import BlindForm
 from training.models import Evaluation, TunedModel
 from training.queries import baseline_model, passes
 from training.queries.blind import blind_result
+from training.queries.gate import gate_rules
 from training.queries.report import grouped_cases, probes_hold
-from training.states import GATE_CEILINGS, EvaluationState, GateRule
+from training.states import EvaluationState
 from training.views.measure_rows import measure_rows
 
 AT_WORK = (EvaluationState.QUEUED, EvaluationState.RUNNING)
@@ -177,7 +178,7 @@ def _comparison(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "compared": baseline,
         "measures": measure_rows(evaluation, baseline),
-        "rules": [_rule(rule) for rule in evaluation.gate],
+        "rules": gate_rules(evaluation),
         "tabs": [{"name": "all", "label": _("All"), "n": len(cases)}, *tabs],
         "tab": chosen if chosen in groups else "all",
         "page": page,
@@ -220,13 +221,3 @@ def _faults(line: dict[str, Any]) -> list[str]:
     if not all(check["passed"] for check in line.get("checks", [])):
         faults.append(_("A check fails."))
     return faults
-
-
-def _rule(rule: dict[str, Any]) -> dict[str, Any]:
-    name = GateRule(rule["name"])
-    return {
-        **rule,
-        "label": name.label,
-        "is_ceiling": name in GATE_CEILINGS,
-        "is_count": name == GateRule.FORGOTTEN,
-    }
