@@ -1,12 +1,14 @@
 """Imported conversations as examples, by the thousand: duplicates are looked for and rows are written a batch at a time."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from common.bulk import insert_many
 from common.conversations import Message, digest_texts
@@ -36,26 +38,29 @@ Pairs = frozenset[str]
 
 @dataclass(slots=True)
 class Incoming:
-    """A conversation from a file. The hash of a pair covers its rejected answer: one prompt may have several."""
+    """A conversation from a file, once `prepare` was called with all that is looked up and kept beside it.
+
+    The hash of a pair covers its rejected answer: one prompt may have several.
+    """
 
     place: str
     messages: list[Message]
     rejected: str | None = None
     content_hash: str = ""
     prompt_hash: str = ""
+    search_text: str = ""
     sketch: bytes = b""
     keys: list[int] = field(default_factory=list)
 
-    def hash(self) -> None:
+    def prepare(self, *, project_pk: int) -> None:
+        """Compute what needs no database. A short answer has no sketch: many prompts may be answered so."""
         self.content_hash = digest_texts(self.messages if self.rejected is None else [self.messages, self.rejected])
         self.prompt_hash = digest_texts(self.messages[:-1])
-
-    def sketch_answer(self, space: str) -> None:
-        """Compute what near-duplicates are found by; a short answer has none, for many prompts may be answered so."""
+        self.search_text = searchable(self.messages)
         pairs = list_pairs(self.messages[-1]["content"])
         if has_pairs(pairs, FEWEST_PAIRS[PART]):
             self.sketch = pack_values(minhash(pairs))
-            self.keys = list(dict.fromkeys(band_keys(self.sketch, space=space)))
+            self.keys = list(dict.fromkeys(band_keys(self.sketch, space=f"{project_pk}:{PART}")))
 
 
 @dataclass
@@ -69,7 +74,7 @@ class Outcome:
 
 
 def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> Outcome:
-    """Add a batch of clean conversations. Has to run in a transaction.
+    """Add a batch of clean, prepared conversations. Has to run in a transaction.
 
     Left out: what is an example already or stood earlier in the file, what asks exactly what a held-out probe asks, and,
     where the import says so, what is nearly the same as another example: answers and whole conversations both overlap by
@@ -79,17 +84,14 @@ def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> 
     project_pk = example_import.project_id
     wanted: dict[str, Incoming] = {}
     for row in rows:
-        row.hash()
         wanted.setdefault(row.content_hash, row)
-    known = _known(Example.objects.trainable().filter(project_id=project_pk), "content_hash", wanted)
+    known = _known(Example.objects.trainable().filter(project_id=project_pk), wanted)
     probes = Probe.objects.filter(test__project_id=project_pk, test__is_active=True)
-    tested = _known(probes, "prompt_hash", {row.prompt_hash for row in wanted.values()})
+    tested = set(probes.values_list("prompt_hash", flat=True))
     fresh = [row for key, row in wanted.items() if key not in known]
     outcome.n_duplicates = len(rows) - len(fresh)
     outcome.held_out = [row for row in fresh if row.prompt_hash in tested]
     fresh = [row for row in fresh if row.prompt_hash not in tested]
-    for row in fresh:
-        row.sketch_answer(f"{project_pk}:{PART}")
     if example_import.skips_near:
         fresh = _without_near(fresh, outcome)
     outcome.added = _insert(example_import, fresh)
@@ -97,11 +99,13 @@ def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> 
     return outcome
 
 
-def _known(rows: Any, name: str, values: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for some in _some(list(values)):
-        found |= set(rows.filter(**{f"{name}__in": some}).values_list(name, flat=True))
-    return found
+def _known(rows: "QuerySet[Example]", hashes: Iterable[str]) -> set[str]:
+    """Return which contents are among the rows. All hashes go as one parameter: one each costs more than the search."""
+    if connection.vendor == "postgresql":
+        among = RawSQL("SELECT unnest(%s::text[])", [list(hashes)])
+    else:
+        among = RawSQL("SELECT value FROM json_each(%s)", [json.dumps(list(hashes))])
+    return set(rows.filter(content_hash__in=among).values_list("content_hash", flat=True))
 
 
 def _some(values: list[Any]) -> Iterator[list[Any]]:
@@ -225,7 +229,7 @@ def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, in
                 row.prompt_hash,
                 row.place[:200],
                 row.rejected,
-                searchable(row.messages),
+                row.search_text,
             )
             for row in rows
         ),

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from common.ahead import ahead
 from common.bulk import insert_many
 from common.states import StateError, move
 from labeling.actions.example_bulk import Incoming, Outcome, add_examples, delete_examples
@@ -120,8 +121,8 @@ def _import(row: ExampleImport, file: ExampleFile) -> None:
     tags = [Tag.objects.get_or_create(project_id=row.project_id, name=name)[0].pk for name in row.tags]
     try:
         items = islice(iter(file), row.n_handled, None)
-        for batch in _batches(items):
-            _add(row, batch, tags)
+        for n_items, incoming in ahead(_batches(items, project_pk=row.project_id)):
+            _add(row, n_items, incoming, tags)
     except (UnreadableFile, OSError) as error:
         fail(row, str(error) if isinstance(error, UnreadableFile) else _("The file is not on the server any more."))
         return
@@ -130,25 +131,25 @@ def _import(row: ExampleImport, file: ExampleFile) -> None:
     row.path.unlink(missing_ok=True)
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    length = 0
+def _batches(items: Iterable[Item], *, project_pk: int) -> Iterator[tuple[int, list[Incoming]]]:
+    """Yield the number of items of a batch, and their rows, prepared."""
+    n_items = length = 0
+    batch: list[Incoming] = []
     for item in items:
-        batch.append(item)
-        length += sum(len(turn["content"]) for each in item.rows for turn in each.messages)
-        if len(batch) >= BATCH or length >= BATCH_LENGTH:
-            yield batch
-            batch, length = [], 0
-    if batch:
-        yield batch
+        n_items += 1
+        for each in item.rows:
+            row = Incoming(place=item.place, messages=each.messages, rejected=each.rejected)
+            row.prepare(project_pk=project_pk)
+            batch.append(row)
+            length += sum(len(turn["content"]) for turn in each.messages)
+        if n_items >= BATCH or length >= BATCH_LENGTH:
+            yield n_items, batch
+            batch, n_items, length = [], 0, 0
+    if n_items:
+        yield n_items, batch
 
 
-def _add(row: ExampleImport, batch: list[Item], tags: list[int]) -> None:
-    incoming = [
-        Incoming(place=item.place, messages=each.messages, rejected=each.rejected)
-        for item in batch
-        for each in item.rows
-    ]
+def _add(row: ExampleImport, n_items: int, incoming: list[Incoming], tags: list[int]) -> None:
     with transaction.atomic():
         outcome = add_examples(example_import=row, rows=incoming)
         links = ((pk, tag) for pk in outcome.added.values() for tag in tags)
@@ -156,7 +157,7 @@ def _add(row: ExampleImport, batch: list[Item], tags: list[int]) -> None:
             insert_many(Example.tags.through, ("example_id", "tag_id"), links)
         seen(
             row,
-            n_handled=row.n_handled + len(batch),
+            n_handled=row.n_handled + n_items,
             n_added=row.n_added + len(outcome.added),
             n_duplicates=row.n_duplicates + outcome.n_duplicates,
             n_near=row.n_near + len(outcome.near),
