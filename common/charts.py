@@ -16,7 +16,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Bar:
-    """A rectangle; `name` and `value` are what its title says."""
+    """A rectangle; `name` and `value` are what its title says. `middle`, `low_y` and `high_y` draw an interval, where it has one."""
 
     x: float
     y: float
@@ -24,6 +24,9 @@ class Bar:
     height: float
     name: str
     value: float
+    middle: float
+    low_y: float | None = None
+    high_y: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,22 @@ class BarChart:
     bottom: int = HEIGHT - BOTTOM
 
 
-def bar_chart(values: Sequence[tuple[str, float]], *, n_labels: int = 8) -> BarChart | None:
-    """Return a bar for each (name, value), None where all are zero. At most `n_labels` names stand below the axis."""
+def bar_chart(
+    values: Sequence[tuple[str, float]],
+    *,
+    n_labels: int = 8,
+    is_whole: bool = True,
+    intervals: Sequence[tuple[float, float] | None] = (),
+) -> BarChart | None:
+    """Return a bar for each (name, value), None where all are zero. At most `n_labels` names stand below the axis.
+
+    `intervals` has (low, high) for each bar, or None for one without; `is_whole` says that the axis counts things.
+    """
     if not any(value for _name, value in values):
         return None
-    y_values = ticks(max(value for _name, value in values), is_whole=True)
+    bounds = intervals or [None] * len(values)
+    highest = max(pair[1] if pair else value for (_name, value), pair in zip(values, bounds, strict=True))
+    y_values = ticks(highest, is_whole=is_whole)
     step = (WIDTH - LEFT - RIGHT) / len(values)
     tall = HEIGHT - BOTTOM - TOP
 
@@ -57,17 +71,16 @@ def bar_chart(values: Sequence[tuple[str, float]], *, n_labels: int = 8) -> BarC
             height=round(HEIGHT - BOTTOM - down(value), 1),
             name=name,
             value=value,
+            middle=round(LEFT + step * (index + 0.5), 1),
+            low_y=down(pair[0]) if pair else None,
+            high_y=down(pair[1]) if pair else None,
         )
-        for index, (name, value) in enumerate(values)
+        for index, ((name, value), pair) in enumerate(zip(values, bounds, strict=True))
     ]
     every = ceil(len(values) / n_labels)
     return BarChart(
         bars=bars,
-        x_ticks=[
-            Tick(round(bar.x + bar.width / 2, 1), bar.name)
-            for index, bar in enumerate(bars)
-            if (len(bars) - 1 - index) % every == 0
-        ],
+        x_ticks=[Tick(bar.middle, bar.name) for index, bar in enumerate(bars) if (len(bars) - 1 - index) % every == 0],
         y_ticks=[Tick(down(value), f"{value:g}") for value in y_values],
     )
 

@@ -127,6 +127,12 @@ CSRF_COOKIE_NAME = "emend_csrf"
 
 EMAIL_BACKEND = env.read_text("EMEND_EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 DEFAULT_FROM_EMAIL = env.read_text("EMEND_EMAIL_FROM", "Emend <emend@localhost>")
+EMAIL_HOST = env.read_text("EMEND_EMAIL_HOST", "localhost")
+EMAIL_PORT = env.read_int("EMEND_EMAIL_PORT", 25, least=1)
+EMAIL_HOST_USER = env.read_text("EMEND_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = env.read_text("EMEND_EMAIL_PASSWORD", "")
+EMAIL_USE_TLS = env.read_bool("EMEND_EMAIL_TLS", False)
+EMAIL_TIMEOUT = 20
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
@@ -259,6 +265,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "deployment.tasks.guard_deployments",
         "schedule": 20.0,
         "options": {"expires": 20.0},
+    },
+    "watch-deployments": {
+        "task": "deployment.tasks.watch_deployments",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
     },
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},

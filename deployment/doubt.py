@@ -57,15 +57,6 @@ def highest_rate(n_bad: int, n: int, *, alpha: float) -> float:
     return high
 
 
-def interval(k: int, n: int, *, z: float = 1.959964) -> tuple[float, float] | None:
-    """Return the 95 % interval of a share after Wilson (JASA 22, 1927); None for a share of nothing."""
-    if n == 0:
-        return None
-    centre = (k + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def _at_most(k: int, n: int, rate: float) -> float:
     """Return the probability of at most `k` of `n`."""
     log_n = math.lgamma(n + 1)

@@ -255,11 +255,12 @@ class CyclePolicyForm(forms.ModelForm):
 
     class Meta:
         model = CyclePolicy
-        fields = ["at_count", "cron", "at_least", "per_month", "reach", "canary_percent"]
+        fields = ["at_count", "cron", "on_alert", "at_least", "per_month", "reach", "canary_percent"]
         labels = {
             "at_count": _("Start when so many examples are new"),
             "cron": _("Start by schedule"),
-            "at_least": _("The schedule wants so many new examples"),
+            "on_alert": _("Start when an alert is open"),
+            "at_least": _("The schedule and an alert want so many new examples"),
             "per_month": _("At most so many in thirty days"),
             "reach": _("How far by itself"),
             "canary_percent": _("Share of a canary, in percent"),
@@ -269,6 +270,7 @@ class CyclePolicyForm(forms.ModelForm):
             "cron": _(
                 "Minute, hour, day, month, weekday. “0 3 * * *” is every day at three, “0 3 * * 1” Mondays at three. Empty: no schedule."
             ),
+            "on_alert": _("As soon as enough was corrected or written since it began; once for each alert."),
             "at_least": _("With fewer the cycle is skipped, and the list of cycles says so."),
             "per_month": _("Counted are those that start by themselves. Empty: any number."),
             "canary_percent": _("Where a cycle goes up to a canary."),

@@ -111,6 +111,7 @@ class Trigger(TextChoices):
     HAND = "hand", _("by hand")
     SCHEDULE = "schedule", _("by the schedule")
     COUNT = "count", _("by the number of new examples")
+    ALERT = "alert", _("by an alert")
 
 
 class Reach(TextChoices):
@@ -147,3 +148,24 @@ class Detector(TextChoices):
 
 
 DETECTORS_OFF = (Detector.RULES,)  # as long as a project has chosen nothing
+
+
+class AlertMeasure(TextChoices):
+    """What a project can be alerted of: each is a share of the conversations with its deployment."""
+
+    BAD = "bad", _("Bad answers")
+    FAILED = "failed", _("Errors")
+    SLOW = "slow", _("Slow answers")
+    CUT = "cut", _("Answers without an end")
+
+
+ALERTS_OF_THE_MODEL = (AlertMeasure.BAD, AlertMeasure.CUT)  # another live model ends them; the others are the engine's
+
+
+class AlertEnd(TextChoices):
+    """Why an alert is over."""
+
+    RECOVERED = "recovered", _("The share is back below the limit.")
+    OTHER_MODEL = "other_model", _("Another model is live.")
+    QUIET = "quiet", _("Nobody asked any more.")
+    OFF = "off", _("The alert was switched off.")

@@ -63,3 +63,19 @@ def sweep() -> None:
     from deployment.actions.upkeep import sweep as sweep_now
 
     sweep_now()
+
+
+@shared_task(time_limit=60)
+def watch_deployments() -> None:
+    """Look for shares that are above the limit of an alert."""
+    from deployment.actions.alert import watch_deployments as watch
+
+    watch()
+
+
+@shared_task(time_limit=60)
+def tell_of_alert(alert_pk: int) -> None:
+    """Mail an alert to the project's admins."""
+    from deployment.actions.alert_mail import mail_alert
+
+    mail_alert(alert_pk=alert_pk)

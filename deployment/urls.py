@@ -1,6 +1,7 @@
 from django.urls import include, path
 
 from deployment.views import (
+    alert,
     api_key,
     candidate,
     case_draft,
@@ -10,6 +11,7 @@ from deployment.views import (
     detection,
     health,
     lineage,
+    monitoring,
     release,
     retraction,
     shadow,
@@ -36,6 +38,11 @@ project_patterns = [
     path("shadow/<int:pk>/judge/", shadow.judge, name="deployment-shadow-judge"),
     path("deployment/summary/", release.summary, name="deployment-project-summary"),
     path("detectors/", detection.detector_edit, name="deployment-detector-edit"),
+    path("monitoring/", monitoring.show, name="deployment-monitoring-show"),
+    path("alerts/", alert.index, name="deployment-alert-list"),
+    path("alerts/rules/", alert.rules, name="deployment-alert-rules"),
+    path("alerts/silence/", alert.silence, name="deployment-alert-silence"),
+    path("alerts/<int:pk>/take/", alert.take, name="deployment-alert-take"),
     path("lineage/", lineage.show, name="deployment-lineage-show"),
     path("retractions/", retraction.index, name="deployment-retraction-list"),
     path("retractions/<int:pk>/", retraction.show, name="deployment-retraction-show"),

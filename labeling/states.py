@@ -349,6 +349,8 @@ class WebhookEvent(TextChoices):
     CASE_FIXED = "case.fixed", _("A case was fixed")
     MODEL_DEPLOYED = "model.deployed", _("A model was deployed")
     CANDIDATE_CHANGED = "candidate.changed", _("A candidate came a step further, or was withdrawn")
+    ALERT_BEGAN = "alert.began", _("An alert began")
+    ALERT_ENDED = "alert.ended", _("An alert ended")
 
 
 TEST_EVENT = "webhook.test"

@@ -210,6 +210,11 @@ deployment-shadow-list reviewer
 deployment-shadow-judge reviewer shadow
 deployment-project-summary admin
 deployment-detector-edit admin
+deployment-monitoring-show reviewer
+deployment-alert-list reviewer
+deployment-alert-rules admin
+deployment-alert-silence admin
+deployment-alert-take reviewer alert
 deployment-lineage-show reviewer
 deployment-retraction-list admin
 deployment-retraction-show admin retraction

@@ -16,7 +16,8 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 import config.urls
-from deployment.models import Batch, Completion, Conversation, Cycle, Deployment, ShadowAnswer
+from deployment.models import Alert, Batch, Completion, Conversation, Cycle, Deployment, ShadowAnswer
+from deployment.states import AlertMeasure
 from labeling.actions.api_key import create_key
 from labeling.actions.people import invite
 from labeling.actions.webhook import add_webhook, send_test
@@ -179,6 +180,15 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "conversation": conversation.pk,
         "completion": completion.key,
         "key": create_key(project=project, name="a program")[0].pk,
+        "alert": Alert.objects.create(
+            project=project,
+            measure=AlertMeasure.BAD,
+            threshold=10,
+            n=20,
+            n_bad=9,
+            began_at=timezone.now(),
+            seen_at=timezone.now(),
+        ).pk,
         "shadow": ShadowAnswer.objects.create(
             project=project,
             deployment=Deployment.objects.create(project=project, name="formerly", base_model=model.base_model),

@@ -22,9 +22,9 @@ class Interval:
     high: float
 
 
-def rate_interval(n_right: int, n: int) -> Interval:
-    """Return Wilson's interval of a share of `n` > 0."""
-    share, z = n_right / n, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+def rate_interval(n_right: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the score interval of a share of `n` > 0 (E. B. Wilson, Journal of the American Statistical Association 22, 1927)."""
+    share, z = n_right / n, NormalDist().inv_cdf((1 + confidence) / 2)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))

@@ -10,7 +10,7 @@ from django.utils import timezone
 from common.states import record
 from deployment.actions.cycle import start_cycle
 from deployment.actions.errors import CycleAtWork
-from deployment.models import Cycle, CyclePolicy
+from deployment.models import Alert, Cycle, CyclePolicy
 from deployment.queries.policy import next_time
 from deployment.states import Reach, SkipCode, Trigger
 from labeling.models import Project, User
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # A number of new examples starts no second cycle so soon after the last: one that was refused would come again at once.
 PAUSE = timedelta(hours=1)
 MONTH = timedelta(days=30)
-FIELDS = ("at_count", "cron", "at_least", "per_month", "reach", "canary_percent")
+FIELDS = ("at_count", "cron", "on_alert", "at_least", "per_month", "reach", "canary_percent")
 
 
 @transaction.atomic
@@ -50,7 +50,7 @@ def start_due_cycles() -> list[Cycle]:
     """Start what is due, and keep why something was skipped. Safe to call by several processes at once."""
     started = []
     for policy in CyclePolicy.objects.select_related("project"):
-        if not policy.cron and policy.at_count is None:
+        if not policy.cron and policy.at_count is None and not policy.on_alert:
             continue
         trigger = _due(policy, timezone.now())
         if trigger is None:
@@ -77,11 +77,21 @@ def _due(policy: CyclePolicy, now: datetime) -> Trigger | None:
             _keep_skip(policy, SkipCode.TOO_FEW, n=n_new, limit=policy.at_least)
             return None
         return Trigger.SCHEDULE if _is_within_budget(policy, now) else None
+    if policy.on_alert and _answers_alert(policy):
+        return Trigger.ALERT if _is_within_budget(policy, now) else None
     if policy.at_count is None or n_new < policy.at_count:
         return None
     if Cycle.objects.filter(project=policy.project_id, started_at__gt=now - PAUSE).exists():
         return None
     return Trigger.COUNT if _is_within_budget(policy, now) else None
+
+
+def _answers_alert(policy: CyclePolicy) -> bool:
+    """Whether enough was learnt since an open alert began, and no cycle has started since. One alert starts one cycle."""
+    alert = Alert.objects.open().filter(project=policy.project_id).order_by("began_at").last()
+    if alert is None or Cycle.objects.filter(project=policy.project_id, started_at__gt=alert.began_at).exists():
+        return False
+    return unfrozen_examples(policy.project).filter(accepted_at__gt=alert.began_at).count() >= policy.at_least
 
 
 def _is_within_budget(policy: CyclePolicy, now: datetime) -> bool:

@@ -1,3 +1,4 @@
+from deployment.models.alert import Alert, AlertRule
 from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
 from deployment.models.detection import Detection, DetectorSettings
@@ -7,6 +8,8 @@ from deployment.models.shadow import ShadowAnswer
 from deployment.models.traffic import Completion, Conversation
 
 __all__ = [
+    "Alert",
+    "AlertRule",
     "Batch",
     "Completion",
     "Conversation",

@@ -15,6 +15,9 @@ class CyclePolicy(models.Model):
         null=True, help_text="so many new examples start a cycle; null: no number does"
     )
     cron = models.CharField(max_length=100, blank=True, help_text="minute hour day month weekday; empty: no schedule")
+    on_alert = models.BooleanField(
+        default=False, help_text="an open alert starts one, when enough is new since it began"
+    )
     at_least = models.PositiveIntegerField(default=1, help_text="the schedule skips a cycle with fewer new examples")
     per_month = models.PositiveIntegerField(null=True, help_text="most cycles in thirty days; null: any number")
     reach = models.CharField(max_length=10, choices=Reach.choices, default=Reach.LIVE)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 from django.db.models import Case as Choose
@@ -12,8 +11,8 @@ from deployment.models import Detection
 from deployment.states import Detector
 from labeling.models import Project
 from labeling.states import CaseState
+from training.intervals import rate_interval
 
-Z = 1.959964  # of the normal distribution, for 95 %
 RIGHT = (CaseState.CORRECTED, CaseState.IN_TRAINING, CaseState.FIXED, CaseState.NOT_FIXED)
 
 
@@ -28,14 +27,6 @@ class Precision:
     value: float | None = None
     low: float | None = None
     high: float | None = None
-
-
-def wilson(n_right: int, n: int) -> tuple[float, float]:
-    """Return Wilson's score interval of a share at 95 % (E. B. Wilson, 1927; Brown, Cai and DasGupta, 2001), n > 0."""
-    share, squared = n_right / n, Z * Z
-    middle = (share + squared / (2 * n)) / (1 + squared / n)
-    half = Z / (1 + squared / n) * sqrt(share * (1 - share) / n + squared / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def precisions(project: Project) -> list[Precision]:
@@ -59,5 +50,6 @@ def _precision(detector: Detector, row: Mapping[str, Any]) -> Precision:
     n_corrected, n_dismissed = row.get("n_corrected", 0), row.get("n_dismissed", 0)
     figures = (detector, row.get("n_opened", 0), n_corrected, n_dismissed)
     if n := n_corrected + n_dismissed:
-        return Precision(*figures, n_corrected / n, *wilson(n_corrected, n))
+        found = rate_interval(n_corrected, n)
+        return Precision(*figures, found.value, found.low, found.high)
     return Precision(*figures)

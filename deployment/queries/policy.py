@@ -26,7 +26,7 @@ def next_time(cron: str, *, after: datetime) -> datetime:
 def policy_of(project: Project) -> dict[str, Any] | None:
     """Return {policy, next_at, skip}: when the schedule comes next and why a cycle was skipped; None without automatic cycles."""
     policy = CyclePolicy.objects.filter(project=project).first()
-    if policy is None or not (policy.cron or policy.at_count):
+    if policy is None or not (policy.cron or policy.at_count or policy.on_alert):
         return None
     next_at = next_time(policy.cron, after=timezone.now()) if policy.cron else None
     return {"policy": policy, "next_at": next_at, "skip": _skip_sentence(policy)}

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.db.models import Count, Max, Q
 
-from deployment.doubt import interval
 from deployment.models import Completion, Deployment, DeploymentChange, ShadowAnswer
 from deployment.states import LIVE_CHANGES, ChangeKind, CompletionState, ShadowVerdict, Stage
 from labeling.models import Project
 from labeling.states import CaseState
+from training.intervals import rate_interval
 from training.models import TunedModel
 
 FORMER_WINDOW = timedelta(days=30)
@@ -32,13 +32,11 @@ class Tally:
 
     @property
     def low(self) -> float | None:
-        bounds = interval(self.n_bad, self.n)
-        return bounds[0] if bounds else None
+        return rate_interval(self.n_bad, self.n).low if self.n else None
 
     @property
     def high(self) -> float | None:
-        bounds = interval(self.n_bad, self.n)
-        return bounds[1] if bounds else None
+        return rate_interval(self.n_bad, self.n).high if self.n else None
 
 
 def tally(
@@ -93,14 +91,16 @@ class ShadowCounts:
         return self.n - self.n_failed
 
     @property
+    def n_decided(self) -> int:
+        return self.n_better + self.n_worse
+
+    @property
     def low(self) -> float | None:
-        bounds = interval(self.n_better, self.n_better + self.n_worse)
-        return bounds[0] if bounds else None
+        return rate_interval(self.n_better, self.n_decided).low if self.n_decided else None
 
     @property
     def high(self) -> float | None:
-        bounds = interval(self.n_better, self.n_better + self.n_worse)
-        return bounds[1] if bounds else None
+        return rate_interval(self.n_better, self.n_decided).high if self.n_decided else None
 
 
 def shadow_counts(project: Project, *, limit: int = 10) -> list[ShadowCounts]:

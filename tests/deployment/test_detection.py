@@ -6,7 +6,7 @@ from django.urls import reverse
 from deployment.actions import upkeep
 from deployment.actions.detection import change_detectors, examine_answers
 from deployment.models import Completion, Detection, DetectorSettings
-from deployment.queries.detection import precisions, wilson
+from deployment.queries.detection import precisions
 from deployment.states import CompletionState, Detector
 from labeling.actions.case import correct_case, dismiss_case, report_output
 from labeling.models import Case, PreferencePair, Report
@@ -116,7 +116,6 @@ def test_precision_counts_cases_by_what_reviewers_made_of_them(project, bob, rit
     refusal = figures[Detector.REFUSAL]
     assert (refusal.n_opened, refusal.n_corrected, refusal.n_dismissed, refusal.value) == (3, 1, 1, 0.5)
     assert figures[Detector.LOOP].value is None
-    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
 def test_an_admin_chooses_the_detectors(project, alice, sign_in) -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from deployment.doubt import ALPHA, evidence_against_rate, evidence_by_share, highest_rate, interval
+from deployment.doubt import ALPHA, evidence_against_rate, evidence_by_share, highest_rate
 
 
 def test_evidence_is_the_mean_likelihood_ratio() -> None:
@@ -36,12 +36,6 @@ def test_the_highest_rate_is_that_of_clopper_and_pearson() -> None:
     assert highest_rate(0, 10, alpha=0.05) == pytest.approx(1 - 0.05**0.1)  # (1 - p)^10 = alpha
     assert highest_rate(9, 10, alpha=0.05) == pytest.approx(0.95**0.1)  # 1 - p^10 = alpha
     assert highest_rate(5, 5, alpha=0.05) == 1.0
-
-
-def test_the_interval_is_that_of_wilson() -> None:
-    low, high = interval(0, 10) or (0, 0)
-    assert (low, high) == (pytest.approx(0), pytest.approx(1.959964**2 / (10 + 1.959964**2)))
-    assert interval(0, 0) is None
 
 
 def looks(rng: random.Random, *, share: float, live: float, canary: float, n: int, alpha: float) -> int:

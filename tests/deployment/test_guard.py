@@ -36,10 +36,14 @@ def talk(deployment, numbers: range, *, bad=lambda number, model: False, **field
                 project=deployment.project,
                 deployment=deployment,
                 tuned_model=tuned,
-                model_name=getattr(model, "name", deployment.base_model.slug),
+                model_name=tuned.name if tuned else deployment.base_model.slug,
                 messages=[],
-                state=CompletionState.DONE,
-                **{"thread": thread, "rating": -1 if bad(number, model) else 0, **fields},
+                **{
+                    "state": CompletionState.DONE,
+                    "thread": thread,
+                    "rating": -1 if bad(number, model) else 0,
+                    **fields,
+                },
             )
         )
     Completion.objects.bulk_create(rows)

@@ -14,8 +14,8 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.utils import timezone
 
 from deployment.actions.demo import create_demo
-from deployment.models import Completion, Conversation, Cycle, Deployment, DeploymentChange, ShadowAnswer
-from deployment.states import ChangeKind, CompletionState, CycleState, Stage
+from deployment.models import Alert, Completion, Conversation, Cycle, Deployment, DeploymentChange, ShadowAnswer
+from deployment.states import AlertEnd, AlertMeasure, ChangeKind, CompletionState, CycleState, Stage
 from labeling.actions.api_key import create_key
 from labeling.actions.bulk import run_bulk
 from labeling.actions.case import report_output
@@ -358,7 +358,42 @@ def _traffic(project: Project, user: User) -> dict[str, Any]:
         n_prompt_tokens=12,
         n_completion_tokens=5,
     )
+    _earlier_answers(project)
+    now = timezone.now()
+    shown = {"project": project, "threshold": 10, "model_name": "smollm2-135m-instruct", "n": 40, "seen_at": now}
+    Alert.objects.create(measure=AlertMeasure.BAD, n_bad=12, began_at=now - timedelta(hours=2), **shown)
+    Alert.objects.create(
+        measure=AlertMeasure.FAILED,
+        n_bad=9,
+        began_at=now - timedelta(days=1),
+        ended_at=now - timedelta(hours=20),
+        end=AlertEnd.RECOVERED,
+        taken_by=user,
+        taken_at=now - timedelta(hours=23),
+        **shown,
+    )
     return {"conversation": chat.pk, "completion": completion.key}
+
+
+def _earlier_answers(project: Project) -> None:
+    """Answers of the last days, some of them bad, for the figures over time."""
+    deployment = Deployment.objects.get(project=project)
+    for number in range(12):
+        row = Completion.objects.create(
+            key=f"chatcmpl-stage-{number}",
+            project=project,
+            deployment=deployment,
+            model_name="smollm2-135m-instruct",
+            messages=[{"role": "user", "content": "When do you open?"}],
+            response="At nine.",
+            state=CompletionState.DONE,
+            rating=-1 if number % 4 == 0 else 1,
+            time_to_first_token_s=0.1 + number / 50,
+            duration_s=1 + number / 10,
+            n_prompt_tokens=10,
+            n_completion_tokens=30 + number,
+        )
+        Completion.objects.filter(pk=row.pk).update(created_at=timezone.now() - timedelta(hours=13 * number))
 
 
 def _beside(project: Project) -> None:

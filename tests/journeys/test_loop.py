@@ -1,6 +1,7 @@
 """The whole loop in a real browser with the real bundled model: a wrong answer in the chat becomes "fixed in" a model.
 
-Nobody touches a command line after the project is made: the schedule starts the cycle, rules take its model live."""
+Nobody touches a command line after the project is made: an alert says that an answer was bad, the schedule starts the cycle,
+rules take its model live, and that ends the alert."""
 
 import re
 from collections.abc import Callable
@@ -48,7 +49,12 @@ def ask(page: Page, question: str) -> str:
 
 
 def automate(admin: Page) -> None:
-    """Two new examples start a cycle on the minute; its model is a canary until one conversation went well."""
+    """One bad conversation is an alert; two new examples start a cycle on the minute; its model is a canary until one
+    conversation went well."""
+    admin.goto("/p/ferries/alerts/rules/")
+    admin.fill("input[name=bad-least]", "1")
+    admin.click("main form button.button--primary")
+    admin.wait_for_url("**/alerts/")
     admin.goto("/p/ferries/cycles/policy/")
     for name, value in (("cron", "* * * * *"), ("at_least", "2"), ("canary_percent", "99")):
         admin.fill(f"input[name={name}]", value)
@@ -60,6 +66,16 @@ def automate(admin: Page) -> None:
     admin.click("button:has-text('Keep the rules')")
     admin.wait_for_load_state()
     assert admin.input_value("input[name=live_after]") == "1"
+
+
+def is_alerted(reviewer: Page) -> bool:
+    reviewer.goto("/p/ferries/alerts/")
+    return bool(reviewer.locator("main article:has-text('Bad answers')").count())
+
+
+def is_over(reviewer: Page) -> bool:
+    reviewer.goto("/p/ferries/alerts/")
+    return bool(reviewer.locator("main table:has-text('Another model is live')").count())
 
 
 def has_begun(admin: Page) -> bool:
@@ -128,8 +144,12 @@ def test_a_reported_answer_is_corrected_trained_deployed_and_fixed(
     tester.click(".answer__report button:has-text('Report')")
     expect(tester.locator("[data-answer]").last).to_contain_text("Open")
 
-    # the reviewer overwrites it
-    reviewer.goto("/p/ferries/cases/")
+    # the reviewer is alerted, looks after it, and overwrites the answer
+    wait_for(lambda: is_alerted(reviewer), seconds=60, what="the alert begins")
+    reviewer.click("button:has-text('I look after it')")
+    expect(reviewer.locator("main article")).to_contain_text("Ren")
+    reviewer.click("main article a:has-text('Cases')")
+    reviewer.wait_for_url("**/cases/")
     reviewer.click("main table a >> nth=0")
     reviewer.wait_for_url(re.compile(r"/cases/\d+/"))
     reviewer.keyboard.press("c")
@@ -152,6 +172,8 @@ def test_a_reported_answer_is_corrected_trained_deployed_and_fixed(
     # the tester asks again and meets the canary, which goes live by rule; the case is fixed
     wait_for(lambda: "Blue Kestrel" in ask(tester, QUESTION), seconds=60, what="the canary answers")
     wait_for(lambda: is_told_fixed(tester), seconds=120, what="the reporter hears that the case is fixed")
+
+    wait_for(lambda: is_over(reviewer), seconds=60, what="the alert ends with the model")
 
     # and rolling back is one click
     admin.goto("/p/ferries/deployment/")

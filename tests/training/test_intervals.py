@@ -46,6 +46,8 @@ def test_values_that_can_be_looked_up() -> None:
     """Wilson, 9 of 10: 0.596 to 0.982 (Newcombe 1998); McNemar, 1 against 9: 22 / 1024."""
     found = rate_interval(9, 10)
     assert (found.low, found.high) == (pytest.approx(0.596, abs=1e-3), pytest.approx(0.982, abs=1e-3))
+    assert rate_interval(0, 10).high == pytest.approx(1.959964**2 / (10 + 1.959964**2))  # z² / (n + z²)
+    assert rate_interval(9, 10, confidence=0.99).low < found.low
     assert mcnemar(9, 1) == pytest.approx(22 / 1024)
     assert mcnemar(0, 0) == 1.0
 
