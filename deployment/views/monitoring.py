@@ -43,7 +43,7 @@ def _charts(parts: list[Figures]) -> list[dict[str, object]]:
     charts = [
         (_("Answers"), bar_chart([(part.name, part.n) for part in parts])),
         (
-            _("Conversations with a bad answer, in percent, with 95 % intervals"),
+            _("Percent of the conversations with a bad answer, and the interval"),
             bar_chart(
                 [(part.name, 100 * share.value if share else 0) for part, share in zip(parts, shares, strict=True)],
                 is_whole=False,
