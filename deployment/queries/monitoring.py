@@ -1,6 +1,6 @@
 """The figures of a project's traffic in a stretch of time: how much, how fast, how good, and what became of the bad answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
@@ -53,7 +53,7 @@ PERIODS = (
 
 @dataclass
 class Figures:
-    """Of a stretch of time, or of one model in it. Times in seconds, None where nothing was answered."""
+    """Of a stretch of time, or of one model in it. A part of the time has the median of `first_token` alone, a model no times."""
 
     name: str
     n: int = 0
@@ -64,8 +64,8 @@ class Figures:
     n_written: int = 0
     n_conversations: int = 0
     n_bad: int = 0
-    first_token: tuple[float, float] | None = None  # median and 95th percentile
-    duration: tuple[float, float] | None = None
+    first_token: tuple[float, ...] = ()  # median and 95th percentile, in seconds
+    duration: tuple[float, ...] = ()
 
     @property
     def bad(self) -> Interval | None:
@@ -111,6 +111,7 @@ def monitor(project: Project, period: Period, *, model_name: str = "") -> Monito
             _figures(
                 date_format(timezone.localtime(begin), period.pattern),
                 rows.filter(created_at__gt=begin, created_at__lte=end),
+                is_part=True,
             )
             for begin, end in _parts(since, period)
         ],
@@ -125,23 +126,20 @@ def _parts(since: datetime, period: Period) -> Iterator[tuple[datetime, datetime
         yield since + step * number, since + step * (number + 1)
 
 
-def _figures(name: str, rows: QuerySet[Completion]) -> Figures:
-    figures = _counted(name, rows.aggregate(**COUNTS))
-    if figures.n:
-        figures.first_token = _median_and_tail(rows, "time_to_first_token_s")
-        figures.duration = _median_and_tail(rows, "duration_s")
+def _figures(name: str, rows: QuerySet[Completion], *, is_part: bool = False) -> Figures:
+    """Return the figures of the answers; of a part of the time no more than is drawn, for each rank is a sort."""
+    counts = rows.aggregate(**COUNTS, n_begun=Count("time_to_first_token_s"), n_timed=Count("duration_s"))
+    figures = _counted(name, counts)
+    ranks = (50,) if is_part else (50, 95)
+    figures.first_token = _ranked(rows, "time_to_first_token_s", counts["n_begun"], ranks)
+    figures.duration = () if is_part else _ranked(rows, "duration_s", counts["n_timed"], ranks)
     return figures
 
 
-def _median_and_tail(rows: QuerySet[Completion], name: str) -> tuple[float, float] | None:
-    """Return the median and the 95th percentile (nearest rank)."""
-    values = rows.filter(**{f"{name}__isnull": False}).values_list(name, flat=True)
-    n = values.count()
-    if not n:
-        return None
-    ordered = values.order_by(name)
-    at_half, at_tail = ((n - 1) * percent // 100 for percent in (50, 95))
-    return float(ordered[at_half]), float(ordered[at_tail])
+def _ranked(rows: QuerySet[Completion], name: str, n: int, ranks: Sequence[int]) -> tuple[float, ...]:
+    """Return the percentiles of a column of which `n` values are there (nearest rank), none where there are none."""
+    values = rows.filter(**{f"{name}__isnull": False}).order_by(name).values_list(name, flat=True)
+    return tuple(float(values[(n - 1) * rank // 100]) for rank in ranks) if n else ()
 
 
 def _of_models(rows: QuerySet[Completion]) -> list[Figures]:
