@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
-from django.db.models import Max, Q, QuerySet
+from django.db.models import BooleanField, Max, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from common.bulk import insert_many
@@ -101,11 +101,12 @@ def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> 
 
 def _known(rows: "QuerySet[Example]", hashes: Iterable[str]) -> set[str]:
     """Return which contents are among the rows. All hashes go as one parameter: one each costs more than the search."""
+    column = f"{Example._meta.db_table}.content_hash"
     if connection.vendor == "postgresql":
-        among = RawSQL("SELECT unnest(%s::text[])", [list(hashes)])
+        among = RawSQL(f"{column} = ANY(%s::text[])", [list(hashes)], BooleanField())
     else:
-        among = RawSQL("SELECT value FROM json_each(%s)", [json.dumps(list(hashes))])
-    return set(rows.filter(content_hash__in=among).values_list("content_hash", flat=True))
+        among = RawSQL(f"{column} IN (SELECT value FROM json_each(%s))", [json.dumps(list(hashes))], BooleanField())
+    return set(rows.filter(among).values_list("content_hash", flat=True))
 
 
 def _some(values: list[Any]) -> Iterator[list[Any]]:
