@@ -6,6 +6,7 @@ from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 640, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 12, 28
+WIDEST = 56  # of a bar
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def bar_chart(
     highest = max(pair[1] if pair else value for (_name, value), pair in zip(values, bounds, strict=True))
     y_values = ticks(highest, is_whole=is_whole)
     step = (WIDTH - LEFT - RIGHT) / len(values)
+    wide = min(step * 0.7, WIDEST)
     tall = HEIGHT - BOTTOM - TOP
 
     def down(value: float) -> float:
@@ -65,9 +67,9 @@ def bar_chart(
 
     bars = [
         Bar(
-            x=round(LEFT + step * (index + 0.15), 1),
+            x=round(LEFT + step * (index + 0.5) - wide / 2, 1),
             y=down(value),
-            width=round(step * 0.7, 1),
+            width=round(wide, 1),
             height=round(HEIGHT - BOTTOM - down(value), 1),
             name=name,
             value=value,

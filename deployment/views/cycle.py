@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from common.charts import BarChart, bar_chart
 from common.htmx import STOP_POLLING, render_page
 from common.pagination import paginate
 from deployment.actions.cycle import cancel_cycle, start_cycle
@@ -13,6 +14,7 @@ from deployment.actions.policy import set_policy
 from deployment.forms import CyclePolicyForm
 from deployment.models import Cycle, CyclePolicy
 from deployment.queries import cycle_steps, cycles_at_work
+from deployment.queries.cycle_curve import CycleFigures, cycle_figures
 from deployment.queries.policy import policy_of
 from labeling.queries import require_member
 from labeling.states import Role
@@ -24,8 +26,11 @@ from training.queries import unfrozen_examples
 def index(request: HttpRequest, slug: str) -> HttpResponse:
     membership = require_member(request, slug, Role.ADMIN)
     rows = Cycle.objects.visible_to(membership).select_related("dataset_version", "job", "started_by")
+    figures = cycle_figures(membership.project)
     context = {
         "page": paginate(request, rows),
+        "figures": figures,
+        "charts": _charts(figures) if len(figures) > 1 else [],
         "at_work": cycles_at_work(membership.project).first(),
         "automatic": policy_of(membership.project),
         "n_new": unfrozen_examples(membership.project).count(),
@@ -88,3 +93,33 @@ def cancel(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     else:
         messages.success(request, _("The cycle is stopped. No example is lost."))
     return redirect("deployment-cycle-show", slug, number)
+
+
+def _charts(figures: list[CycleFigures]) -> list[dict[str, object]]:
+    """Return titles and bars, a bar for each cycle. A drift below zero is none."""
+    measured: list[tuple[str, list[float | None]]] = [
+        (_("Cases right, percent"), [_percent(each.efficacy) for each in figures]),
+        (_("Probes right, percent"), [_percent(each.generalisation) for each in figures]),
+        (
+            _("Drift since the base model, percent"),
+            [None if each.drift is None else max(0.0, 100 * each.drift) for each in figures],
+        ),
+        (_("Minutes"), [None if each.total_s is None else each.total_s / 60 for each in figures]),
+        (_("Price of training"), [each.price for each in figures]),
+    ]
+    names = [str(each.number) for each in figures]
+    charts: list[tuple[str, BarChart | None]] = [
+        (title, bar_chart([(name, value or 0) for name, value in zip(names, values, strict=True)], is_whole=False))
+        for title, values in measured
+    ]
+    bad = bar_chart(
+        [(name, 100 * each.bad.value if each.bad else 0) for name, each in zip(names, figures, strict=True)],
+        is_whole=False,
+        intervals=[(100 * each.bad.low, 100 * each.bad.high) if each.bad else None for each in figures],
+    )
+    charts.insert(3, (_("Percent of the conversations with a bad answer, and the interval"), bad))
+    return [{"title": title, "chart": chart} for title, chart in charts if chart is not None]
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -315,18 +315,29 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
         deployment=deployment, kind=ChangeKind.DEPLOY, to_model=model, reason="Knows the book club.", by=admin
     )
     Deployment.objects.filter(pk=deployment.pk).update(live_model=model)
-    Cycle.objects.create(
-        project=project,
-        number=1,
-        state=CycleState.PROMOTED,
-        dataset_version=version,
-        job=job,
-        evaluation=evaluation,
-        change=change,
-        summary={"n_examples": version.n_examples},
-        started_by=admin,
-        ended_at=now,
-    )
+    for number in (1, 2):
+        Cycle.objects.create(
+            project=project,
+            number=number,
+            state=CycleState.PROMOTED,
+            dataset_version=version,
+            job=job,
+            evaluation=evaluation,
+            change=change,
+            summary={
+                "n_examples": version.n_examples,
+                "model": model.name,
+                "efficacy_before": 0.2,
+                "efficacy_after": 0.8 + number / 20,
+                "generalisation_after": 0.7 + number / 20,
+                "base_drift": number / 100,
+                "train_s": 170.0,
+                "total_s": 300.0,
+                "deployed": True,
+            },
+            started_by=admin,
+            ended_at=now,
+        )
     create_key(project=project, name="Kiosk", user=admin)
     return {
         "version": version.number,
