@@ -79,3 +79,11 @@ def tell_of_alert(alert_pk: int) -> None:
     from deployment.actions.alert_mail import mail_alert
 
     mail_alert(alert_pk=alert_pk)
+
+
+@shared_task(time_limit=600)
+def care_for_logs() -> None:
+    """Take out of the logs what their projects do not want to keep."""
+    from deployment.actions.log_care import care_for_logs as care
+
+    care()

@@ -11,6 +11,8 @@ from deployment.views import (
     detection,
     health,
     lineage,
+    log,
+    metrics,
     monitoring,
     release,
     retraction,
@@ -28,6 +30,8 @@ project_patterns = [
     path("cases/<int:pk>/machine-draft/", case_draft.case_draft, name="deployment-case-draft"),
     path("reports/", completion.reports, name="deployment-report-list"),
     path("completions/", completion.log, name="deployment-completion-list"),
+    path("completions/settings/", log.edit, name="deployment-log-edit"),
+    path("completions/export/", log.export, name="deployment-log-export"),
     path("completions/<str:key>/", completion.show, name="deployment-completion-show"),
     path("deployment/", release.show, name="deployment-release-show"),
     path("deployment/deploy/", release.deploy, name="deployment-release-deploy"),
@@ -61,5 +65,6 @@ project_patterns = [
 
 urlpatterns = [
     path("healthz", health.show, name="deployment-health-show"),
+    path("metrics", metrics.show, name="deployment-metrics-show"),
     path("p/<slug:slug>/", include(project_patterns)),
 ]

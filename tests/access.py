@@ -30,6 +30,7 @@ mfa_view_recovery_codes own
 mfa_generate_recovery_codes own
 mfa_download_recovery_codes own
 deployment-health-show open
+deployment-metrics-show open
 labeling-project-list own
 labeling-project-create own
 labeling-invitation-accept open
@@ -201,6 +202,8 @@ deployment-case-draft reviewer case
 deployment-report-list contractor
 deployment-completion-list reviewer
 deployment-completion-show reviewer completion
+deployment-log-edit admin
+deployment-log-export reviewer
 deployment-release-show admin
 deployment-release-deploy admin
 deployment-release-roll-back admin

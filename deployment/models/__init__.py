@@ -2,6 +2,7 @@ from deployment.models.alert import Alert, AlertRule
 from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
 from deployment.models.detection import Detection, DetectorSettings
+from deployment.models.log import LogSettings
 from deployment.models.policy import CyclePolicy
 from deployment.models.release import Deployment, DeploymentChange
 from deployment.models.shadow import ShadowAnswer
@@ -19,5 +20,6 @@ __all__ = [
     "DeploymentChange",
     "Detection",
     "DetectorSettings",
+    "LogSettings",
     "ShadowAnswer",
 ]

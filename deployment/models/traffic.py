@@ -1,3 +1,5 @@
+import zlib
+
 from django.db import models
 
 from deployment.models.release import Deployment
@@ -69,6 +71,7 @@ class Completion(models.Model):
     rating = models.SmallIntegerField(default=0, help_text="1 thumbs up, -1 thumbs down")
     case = models.ForeignKey(Case, models.SET_NULL, null=True, related_name="completions")
     is_examined = models.BooleanField(default=False, help_text="the detectors have looked at it")
+    is_tended = models.BooleanField(default=False, help_text="treated as the project's LogSettings say")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = CompletionQuerySet.as_manager()
@@ -78,7 +81,12 @@ class Completion(models.Model):
         indexes = [
             models.Index(fields=["project", "created_at"], name="completion_log"),
             models.Index(fields=["id"], condition=models.Q(is_examined=False), name="completion_unexamined"),
+            models.Index(fields=["project", "id"], condition=models.Q(is_tended=False), name="completion_untended"),
         ]
+
+    def is_in_sample(self, percent: int) -> bool:
+        """Whether its conversation is one of `percent` of 100 whose texts are kept."""
+        return zlib.crc32((self.thread or self.key).encode()) % 100 < percent
 
     @property
     def question(self) -> str:

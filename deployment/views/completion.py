@@ -12,7 +12,7 @@ from deployment.actions.chat import rate_completion, report_completion
 from deployment.actions.errors import NotAnswered
 from deployment.forms import LogFilterForm, RateForm, ReportForm
 from deployment.models import Completion, ShadowAnswer
-from deployment.queries import log_matching, reports_by, turns_of
+from deployment.queries import reports_by, turns_of
 from deployment.states import CompletionState
 from deployment.views.chat import answer_context
 from labeling.actions.errors import LabelingError
@@ -27,16 +27,8 @@ def log(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's answers, newest first."""
     membership = require_member(request, slug, Role.REVIEWER)
     rows = Completion.objects.visible_to(membership)
-    names = list(rows.order_by("model_name").values_list("model_name", flat=True).distinct())
-    form = LogFilterForm(request.GET, models=names)
-    chosen = form.cleaned_data if form.is_valid() else {}
-    if chosen.get("model"):
-        rows = rows.filter(model_name=chosen["model"])
-    if chosen.get("rating"):
-        rows = rows.filter(rating=int(chosen["rating"]))
-    if chosen.get("q"):
-        rows = log_matching(rows, chosen["q"])
-    page = paginate(request, rows.select_related("user", "case"))
+    form = LogFilterForm(request.GET, rows=rows)
+    page = paginate(request, form.chosen().select_related("user", "case"))
     n_to_judge = ShadowAnswer.objects.visible_to(membership).to_judge().count()
     context = {"form": form, "page": page, "n_to_judge": n_to_judge}
     return render_page(request, "deployment/completion_list.html", context, fragment="deployment/_log.html")
