@@ -272,6 +272,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 15.0},
     },
     "care-for-logs": {"task": "deployment.tasks.care_for_logs", "schedule": 60.0, "options": {"expires": 60.0}},
+    "look-at-engines": {"task": "deployment.tasks.look_at_engines", "schedule": 15.0, "options": {"expires": 15.0}},
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
     "sweep-agreement": {"task": "labeling.tasks.sweep_agreement", "schedule": 300.0},
@@ -292,6 +293,9 @@ SMOKE_TEST = env.read_bool("EMEND_SMOKE_TEST", True)  # whether a job asks its m
 HUB_TOKEN = env.read_text("EMEND_HUB_TOKEN", "")
 HUB_URL = env.read_text("EMEND_HUB_URL", "https://huggingface.co")
 TRAINING_MEMORY_GB = env.read_int("EMEND_TRAINING_MEMORY_GB", 0)  # of the machine that trains; 0: this one
+ENGINE_PRIVATE = env.read_bool(
+    "EMEND_ENGINE_PRIVATE", False
+)  # outside engines may be at addresses of one's own network
 METRICS_TOKEN = env.read_text("EMEND_METRICS_TOKEN", "")  # of the Prometheus server; without one there is no /metrics
 ENGINE_URL = env.read_text("EMEND_ENGINE_URL", "http://127.0.0.1:8101")
 ENGINE_TOKEN_FILE = VAR_DIR / "engine_token"

@@ -4,7 +4,7 @@ import functools
 import http.client
 import json
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from common.conversations import Message
 from deployment.actions.errors import ContextTooLong, EngineAway, EngineBusy, EngineError, ModelNotLoadable
 from deployment.engine_stream import AnswerStream, Broken, Unreachable, post
 
@@ -77,7 +78,7 @@ def relative_path(folder: Path) -> str:
 
 
 async def stream_answer(
-    *, name: str, path: str, messages: list[dict[str, str]], parameters: dict[str, Any]
+    *, name: str, path: str, messages: Sequence[Message], parameters: dict[str, Any]
 ) -> AsyncGenerator[str | AnswerEnd, None]:
     """Yield the answer's text as it is written, then one AnswerEnd. Raises EngineError.
 

@@ -22,11 +22,12 @@ from django.utils.translation import gettext as _
 
 from common.compiled import Compiled
 from common.conversations import Message
-from deployment import engine
+from deployment import engine, outside_engine
 from deployment.actions.errors import EngineAway, EngineError, UnknownTarget
 from deployment.going_on import go_on, repeatable
 from deployment.models import Completion, Conversation, Deployment
-from deployment.queries.routing import choose_model
+from deployment.outside_engine import Place
+from deployment.queries.routing import choose_model, place_of
 from deployment.states import CompletionState
 from labeling.models import ApiKey, Project, User
 from training.models import BaseModel, TunedModel
@@ -54,13 +55,15 @@ _DEPLOYMENT = Compiled(
 
 @dataclass(frozen=True)
 class Route:
-    """Who answers one request. `deployment` is set where the request named it and not the model."""
+    """Who answers one request. `deployment` is set where the request named it and not the model, `place` where an outside
+    engine answers; else the embedded one reads `path`."""
 
     name: str
     path: str
     tuned_model: TunedModel | None = None
     deployment: Deployment | None = None
     thread: str = ""
+    place: Place | None = None
 
 
 def find_route(*, project: Project, target: str, thread: str = "") -> Route:
@@ -70,14 +73,19 @@ def find_route(*, project: Project, target: str, thread: str = "") -> Route:
     """
     deployment = _DEPLOYMENT.first(project.pk, target)
     if deployment is not None:
-        return _route_to(choose_model(deployment, thread=thread), deployment, thread)
+        return _route_to(project.pk, choose_model(deployment, thread=thread), deployment, thread)
     tuned_model = TunedModel.objects.filter(project=project).named(target).first()
     if tuned_model is not None:
-        return _route_to(tuned_model)
+        return _route_to(project.pk, tuned_model)
     base_model = find_base_model(target)
     if base_model is None:
         raise UnknownTarget(_("There is no model with the name “%(name)s” in this project.") % {"name": target})
-    return _route_to(base_model)
+    return _route_to(project.pk, base_model)
+
+
+def route_to(model: TunedModel) -> Route:
+    """Return the way to a model itself, whatever the deployment says. Raises ModelNotLoadable."""
+    return _route_to(model.project_id, model)
 
 
 def new_key() -> str:
@@ -142,16 +150,11 @@ async def generate(
     parts: list[str] = []
     began = time.monotonic()
     parameters = {name: completion.parameters[name] for name in ENGINE_PARAMETERS if name in completion.parameters}
-    asked: dict[str, Any] = {
-        "name": route.name,
-        "path": route.path,
-        "messages": completion.messages,
-        "parameters": repeatable(parameters),
-    }
+    asked: dict[str, Any] = {"messages": completion.messages, "parameters": repeatable(parameters)}
     end: engine.AnswerEnd | None = None
     try:
         try:
-            async with aclosing(engine.stream_answer(**asked)) as answer:
+            async with aclosing(ask(route, **asked)) as answer:
                 async for part in answer:
                     if isinstance(part, engine.AnswerEnd):
                         end = part
@@ -159,9 +162,10 @@ async def generate(
                         parts.append(part)
                         yield part
         except EngineAway as error:
-            if not parts:
+            if not parts or route.place:  # an outside engine promises no second answer like the first
                 raise
-            async with aclosing(go_on(**asked, sent="".join(parts), broken=error)) as rest:
+            whole = go_on(name=route.name, path=route.path, **asked, sent="".join(parts), broken=error)
+            async with aclosing(whole) as rest:
                 async for part in rest:
                     if isinstance(part, engine.AnswerEnd):
                         end = part
@@ -195,6 +199,15 @@ async def generate(
         on_end(end)
 
 
+def ask(
+    route: Route, *, messages: list[Message], parameters: dict[str, Any]
+) -> AsyncGenerator[str | engine.AnswerEnd, None]:
+    """Return the answer of whatever engine the route leads to, as `engine.stream_answer` does."""
+    if route.place:
+        return outside_engine.stream_answer(place=route.place, messages=messages, parameters=parameters)
+    return engine.stream_answer(name=route.name, path=route.path, messages=messages, parameters=parameters)
+
+
 async def _close(
     saved: Awaitable[object] | None,
     completion: Completion,
@@ -222,8 +235,15 @@ def _write_end(completion: Completion, fields: dict[str, Any]) -> None:
             setattr(completion, name, value)
 
 
-def _route_to(model: TunedModel | BaseModel, deployment: Deployment | None = None, thread: str = "") -> Route:
-    path = engine.relative_path(model.folder)
-    if isinstance(model, TunedModel):
-        return Route(name=model.name, path=path, tuned_model=model, deployment=deployment, thread=thread)
-    return Route(name=model.slug, path=path, deployment=deployment, thread=thread)
+def _route_to(
+    project_pk: int, model: TunedModel | BaseModel, deployment: Deployment | None = None, thread: str = ""
+) -> Route:
+    place = place_of(project_pk, model)
+    return Route(
+        name=model.name if isinstance(model, TunedModel) else model.slug,
+        path="" if place else engine.relative_path(model.folder),
+        tuned_model=model if isinstance(model, TunedModel) else None,
+        deployment=deployment,
+        thread=thread,
+        place=place,
+    )

@@ -7,12 +7,13 @@ second attempt. Where it turns out otherwise, nothing is glued together: the ans
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from common.conversations import Message
 from deployment import engine
 from deployment.actions.errors import EngineAway, EngineBusy, EngineError
 from deployment.engine import AnswerEnd
@@ -30,7 +31,7 @@ def repeatable(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 async def go_on(
-    *, sent: str, name: str, path: str, messages: list[dict[str, str]], parameters: dict[str, Any], broken: EngineAway
+    *, sent: str, name: str, path: str, messages: Sequence[Message], parameters: dict[str, Any], broken: EngineAway
 ) -> AsyncGenerator[str | AnswerEnd, None]:
     """Yield what follows `sent` in the answer that `broken` cut off, then its end. Raises EngineError."""
     deadline = time.monotonic() + RETURN_S

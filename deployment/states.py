@@ -169,3 +169,10 @@ class AlertEnd(TextChoices):
     OTHER_MODEL = "other_model", _("Another model is live.")
     QUIET = "quiet", _("Nobody asked any more.")
     OFF = "off", _("The alert was switched off.")
+
+
+class EngineKind(TextChoices):
+    """What an outside engine speaks beside chat completions."""
+
+    OPENAI = "openai", _("OpenAI-compatible address")
+    VLLM = "vllm", "vLLM"

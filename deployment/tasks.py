@@ -87,3 +87,11 @@ def care_for_logs() -> None:
     from deployment.actions.log_care import care_for_logs as care
 
     care()
+
+
+@shared_task(time_limit=120)
+def look_at_engines() -> None:
+    """Ask the engines outside how they are."""
+    from deployment.actions.outside_engine import look_at_engines as look
+
+    look()

@@ -33,9 +33,7 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Answer:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    place = _public_address(host, parts.port or (443 if parts.scheme == "https" else 80))
-    shown = f"[{place}]" if ":" in place else place
-    target = parts._replace(netloc=shown + (f":{parts.port}" if parts.port else "")).geturl()
+    target = by_number(url, setting="WEBHOOK_PRIVATE")
     sent = {**headers, "Host": parts.netloc.rpartition("@")[2]}
     ends = time.monotonic() + TIMEOUT_S
     try:
@@ -53,15 +51,26 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Answer:
         raise Unreachable(f"{type(error).__name__}: {error}"[:500]) from error
 
 
-def _public_address(host: str, port: int) -> str:
-    """Return an address of the host, all of whose addresses have to be public. Raises Unreachable."""
+def by_number(url: str, *, setting: str) -> str:
+    """Return the URL with an address in place of its host's name. Raises Unreachable.
+
+    All addresses of the host have to be public, unless the setting of that name allows this network.
+    """
+    parts = urlsplit(url)
+    place = _address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), setting)
+    shown = f"[{place}]" if ":" in place else place
+    return parts._replace(netloc=shown + (f":{parts.port}" if parts.port else "")).geturl()
+
+
+def _address(host: str, port: int, setting: str) -> str:
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         raise Unreachable(_("The name %(host)s cannot be resolved.") % {"host": host}) from error
-    if not settings.WEBHOOK_PRIVATE and not all(is_public(each) for each in found):
+    if not getattr(settings, setting) and not all(is_public(each) for each in found):
         raise Unreachable(
-            _("%(host)s is an address of this network. EMEND_WEBHOOK_PRIVATE=1 allows it.") % {"host": host}
+            _("%(host)s is an address of this network. EMEND_%(setting)s=1 allows it.")
+            % {"host": host, "setting": setting}
         )
     return sorted(found, key=lambda each: ":" in each)[0]
 

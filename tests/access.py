@@ -218,6 +218,12 @@ deployment-alert-list reviewer
 deployment-alert-rules admin
 deployment-alert-silence admin
 deployment-alert-take reviewer alert
+deployment-engine-list admin
+deployment-engine-add admin
+deployment-engine-edit admin engine
+deployment-engine-delete admin engine
+deployment-engine-serve admin engine
+deployment-engine-stop admin served
 deployment-lineage-show reviewer
 deployment-retraction-list admin
 deployment-retraction-show admin retraction

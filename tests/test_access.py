@@ -16,7 +16,17 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 import config.urls
-from deployment.models import Alert, Batch, Completion, Conversation, Cycle, Deployment, ShadowAnswer
+from deployment.models import (
+    Alert,
+    Batch,
+    Completion,
+    Conversation,
+    Cycle,
+    Deployment,
+    OutsideEngine,
+    ServedModel,
+    ShadowAnswer,
+)
 from deployment.states import AlertMeasure
 from labeling.actions.api_key import create_key
 from labeling.actions.people import invite
@@ -180,6 +190,8 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
         "conversation": conversation.pk,
         "completion": completion.key,
         "key": create_key(project=project, name="a program")[0].pk,
+        "engine": (engine := OutsideEngine.objects.create(project=project, name="GPU", url="https://a.org/v1")).pk,
+        "served": ServedModel.objects.create(project=project, engine=engine, tuned_model=model, served_name="a").pk,
         "alert": Alert.objects.create(
             project=project,
             measure=AlertMeasure.BAD,

@@ -13,6 +13,7 @@ class DeploymentError(Exception):
     │   ├── EngineBusy           it has no room for one more request now
     │   ├── ContextTooLong       the conversation leaves no room for an answer
     │   └── ModelNotLoadable     it cannot load this model: no folder, no memory, broken weights
+    ├── NameTaken                an engine of that name is there already
     ├── UnknownTarget            nobody of that name can be asked
     ├── AlreadySent              the same message was sent before: a double click, a reload
     ├── NotAnswered              there is no text that could be rated or reported
@@ -48,6 +49,10 @@ class ContextTooLong(EngineError):
 
 
 class ModelNotLoadable(EngineError):
+    pass
+
+
+class NameTaken(DeploymentError):
     pass
 
 

@@ -6,17 +6,19 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from common.states import record
-from deployment import engine
+from deployment import engine, outside_engine
 from deployment.actions.errors import (
     AlreadyLive,
     EngineAway,
     EngineBusy,
     ModelIsLive,
+    ModelNotLoadable,
     NothingToRollBack,
 )
 from deployment.actions.route_change import Target, admitted, change_route
 from deployment.models import Deployment, DeploymentChange
 from deployment.queries import ASSISTANT, settled_cases
+from deployment.queries.routing import place_of
 from deployment.states import ChangeKind
 from labeling.actions.case_training import settle_case, start_training
 from labeling.models import Project, User
@@ -104,7 +106,13 @@ def previous_model(deployment: Deployment) -> TunedModel | None:
 
 
 def load(model: TunedModel, *, timeout_s: float = engine.LOAD_TIMEOUT_S) -> None:
-    """Let the engine load the model; one that is away, busy or slow does it when it is asked. Raises ModelNotLoadable."""
+    """Let the engine load the model; one that is away, busy or slow does it when it is asked. Raises ModelNotLoadable, also
+    for a model that its outside engine does not have."""
+    if place := place_of(model.project_id, model):
+        with contextlib.suppress(EngineAway, EngineBusy):
+            if place.served_name not in outside_engine.served_names(place):
+                raise ModelNotLoadable(_("Its engine does not serve “%(name)s”.") % {"name": place.served_name})
+        return
     fetch_model(model=model)
     with contextlib.suppress(EngineAway, EngineBusy):  # the sweep sees to it that live models are loaded
         engine.load_model(name=model.name, path=engine.relative_path(model.folder), timeout_s=timeout_s)

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ from common.states import record
 from deployment import engine
 from deployment.actions.chat import report_completion
 from deployment.actions.errors import EngineError, JudgedAlready
-from deployment.gateway import ENGINE_PARAMETERS
+from deployment.gateway import ENGINE_PARAMETERS, ask, route_to
 from deployment.models import Completion, Deployment, ShadowAnswer
 from deployment.states import CompletionState, ShadowVerdict, Stage
 from labeling.models import User
@@ -115,12 +116,8 @@ async def _read(
     model: TunedModel, completion: Completion, parameters: dict[str, object]
 ) -> tuple[str, engine.AnswerEnd]:
     parts: list[str] = []
-    answer = engine.stream_answer(
-        name=model.name,
-        path=engine.relative_path(model.folder),
-        messages=completion.messages,
-        parameters=parameters,
-    )
+    route = await sync_to_async(route_to)(model)
+    answer = ask(route, messages=completion.messages, parameters=parameters)
     async with aclosing(answer):
         async for part in answer:
             if isinstance(part, engine.AnswerEnd):

@@ -2,6 +2,7 @@ from deployment.models.alert import Alert, AlertRule
 from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
 from deployment.models.detection import Detection, DetectorSettings
+from deployment.models.engine import OutsideEngine, ServedModel
 from deployment.models.log import LogSettings
 from deployment.models.policy import CyclePolicy
 from deployment.models.release import Deployment, DeploymentChange
@@ -21,5 +22,7 @@ __all__ = [
     "Detection",
     "DetectorSettings",
     "LogSettings",
+    "OutsideEngine",
+    "ServedModel",
     "ShadowAnswer",
 ]

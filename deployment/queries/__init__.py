@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from common.conversations import Message
-from deployment.models import Completion, Conversation, Cycle, Deployment
+from deployment.models import Completion, Conversation, Cycle, Deployment, ServedModel
 from deployment.models.traffic import CompletionQuerySet
 from deployment.states import CYCLE_ENDED, CompletionState, CycleState, StopCode
 from labeling.models import ApiKey, Case, Membership, Project
@@ -210,13 +210,18 @@ def log_matching(rows: CompletionQuerySet, text: str) -> CompletionQuerySet:
 
 
 def warm_models(*, limit: int) -> list[TunedModel | BaseModel]:
-    """Return the models that the engine should hold: what is live, the most recently used first, then the candidates."""
+    """Return the models that the engine should hold: what is live, the most recently used first, then the candidates.
+
+    Not those for which an engine outside answers."""
     rows = Deployment.objects.select_related("live_model", "candidate_model", "base_model")
     rows = rows.annotate(used=Max("completions__pk")).order_by(F("used").desc(nulls_last=True), "pk")
-    deployments = list(rows[:limit])
-    live = [deployment.live_model or deployment.base_model for deployment in deployments]
-    candidates = [deployment.candidate_model for deployment in deployments if deployment.candidate_model]
-    return [*live, *candidates][:limit]
+    served = {
+        (row.project_id, row.tuned_model or row.base_model)
+        for row in ServedModel.objects.select_related("tuned_model", "base_model")
+    }
+    wanted = [(row.project_id, row.live_model or row.base_model) for row in rows]
+    wanted += [(row.project_id, row.candidate_model) for row in rows if row.candidate_model]
+    return [model for project_pk, model in wanted if (project_pk, model) not in served][:limit]
 
 
 def week_of_traffic(project: Project) -> dict[str, int]:

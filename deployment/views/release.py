@@ -19,10 +19,12 @@ from deployment.models import Cycle, Deployment, ShadowAnswer
 from deployment.queries import candidates, cycles_at_work, week_of_traffic
 from deployment.queries.lineage import retracted_in_live
 from deployment.queries.release import Tally, shadow_counts, tally
+from deployment.queries.routing import engines_outside
 from deployment.states import LIVE_CHANGES, Stage
 from labeling.models import Membership
 from labeling.queries import require_member
 from labeling.states import Role
+from training.models import BaseModel, TunedModel
 
 N_CHANGES = 50
 
@@ -98,7 +100,7 @@ def show_deployment(
     project = membership.project
     deployment = ensure_deployment(project=project)
     rows = deployment.changes.select_related("from_model", "to_model", "by", "evaluation").prefetch_related("cycles")
-    held = _held_models()
+    held, outside = _held_models(), engines_outside(membership.project)
     context = {
         "problem": problem,
         "problem_pk": problem_pk,
@@ -108,12 +110,14 @@ def show_deployment(
         "step": rows.exclude(kind__in=LIVE_CHANGES).first(),
         "candidates": candidates(project),
         "n_retracted": retracted_in_live(project).get(deployment.pk, 0),
-        "engine_state": _engine_state(held, deployment.live_name),
+        "engine_state": _engine_state(held, deployment.live_model or deployment.base_model, outside),
         "tallies": _tallies(deployment),
         "shadow_counts": shadow_counts(project, limit=3),
         "n_to_judge": ShadowAnswer.objects.visible_to(membership).to_judge().count(),
         "rules_form": rules_form or RulesForm(instance=deployment),
-        "candidate_state": _engine_state(held, deployment.candidate_model.name) if deployment.candidate_model else "",
+        "candidate_state": _engine_state(held, deployment.candidate_model, outside)
+        if deployment.candidate_model
+        else "",
         "can_roll_back": _can_roll_back(deployment),
     }
     return render_page(request, "deployment/release_show.html", context, status=status)
@@ -147,6 +151,10 @@ def _held_models() -> dict[str, str] | None:
     return {str(model["name"]): str(model["state"]) for model in models}
 
 
-def _engine_state(held: dict[str, str] | None, name: str) -> str:
-    """Return how the engine holds the model: ready, loading, failed, missing (loaded with the next request) or away."""
+def _engine_state(held: dict[str, str] | None, model: TunedModel | BaseModel, outside: dict[str, str]) -> str:
+    """Return how the engine holds the model: ready, loading, failed, missing (loaded with the next request) or away; for one
+    that an engine outside answers for, that engine's name after "outside "."""
+    name = model.name if isinstance(model, TunedModel) else model.slug
+    if name in outside:
+        return f"outside {outside[name]}"
     return "away" if held is None else held.get(name, "missing")

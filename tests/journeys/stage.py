@@ -14,8 +14,18 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.utils import timezone
 
 from deployment.actions.demo import create_demo
-from deployment.models import Alert, Completion, Conversation, Cycle, Deployment, DeploymentChange, ShadowAnswer
-from deployment.states import AlertEnd, AlertMeasure, ChangeKind, CompletionState, CycleState, Stage
+from deployment.models import (
+    Alert,
+    Completion,
+    Conversation,
+    Cycle,
+    Deployment,
+    DeploymentChange,
+    OutsideEngine,
+    ServedModel,
+    ShadowAnswer,
+)
+from deployment.states import AlertEnd, AlertMeasure, ChangeKind, CompletionState, CycleState, EngineKind, Stage
 from labeling.actions.api_key import create_key
 from labeling.actions.bulk import run_bulk
 from labeling.actions.case import report_output
@@ -370,6 +380,7 @@ def _traffic(project: Project, user: User) -> dict[str, Any]:
         n_completion_tokens=5,
     )
     _earlier_answers(project)
+    engine = _engine(project)
     now = timezone.now()
     shown = {"project": project, "threshold": 10, "model_name": "smollm2-135m-instruct", "n": 40, "seen_at": now}
     Alert.objects.create(measure=AlertMeasure.BAD, n_bad=12, began_at=now - timedelta(hours=2), **shown)
@@ -383,7 +394,23 @@ def _traffic(project: Project, user: User) -> dict[str, Any]:
         taken_at=now - timedelta(hours=23),
         **shown,
     )
-    return {"conversation": chat.pk, "completion": completion.key}
+    return {"conversation": chat.pk, "completion": completion.key, "engine": engine.pk}
+
+
+def _engine(project: Project) -> OutsideEngine:
+    """An engine outside that answers for the live model."""
+    model = Deployment.objects.get(project=project).live_model
+    engine = OutsideEngine.objects.create(
+        project=project,
+        name="GPU in the cellar",
+        kind=EngineKind.VLLM,
+        url="https://vllm.example.org/v1",
+        served_names=["library-3", "library-4"],
+        figures={"n_running": 3, "n_waiting": 1, "tokens_per_s": 812.4},
+        looked_at=timezone.now(),
+    )
+    ServedModel.objects.create(project=project, engine=engine, tuned_model=model, served_name="library-4")
+    return engine
 
 
 def _earlier_answers(project: Project) -> None:

@@ -82,6 +82,7 @@ ROWS = {
     "training-row-show": {"number": "version", "position": "row"},
     "training-evaluation-show": {"key": "evaluation"},
     "deployment-case-draft": {"pk": "case"},
+    "deployment-engine-edit": {"pk": "engine"},
     "deployment-retraction-show": {"pk": "retraction"},
     "deployment-retraction-person": {"pk": "member"},
     "deployment-conversation-show": {"pk": "conversation"},
