@@ -176,3 +176,9 @@ class EngineKind(TextChoices):
 
     OPENAI = "openai", _("OpenAI-compatible address")
     VLLM = "vllm", "vLLM"
+
+
+class ExplanationState(TextChoices):
+    WAITING = "waiting", _("Waiting")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")

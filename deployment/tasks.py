@@ -95,3 +95,11 @@ def look_at_engines() -> None:
     from deployment.actions.outside_engine import look_at_engines as look
 
     look()
+
+
+@shared_task(time_limit=600)
+def explain(pk: int) -> None:
+    """Look for the rows of a model's training that are nearest to one of its answers."""
+    from deployment.actions.explanation import explain as look
+
+    look(pk=pk)

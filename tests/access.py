@@ -202,6 +202,7 @@ deployment-case-draft reviewer case
 deployment-report-list contractor
 deployment-completion-list reviewer
 deployment-completion-show reviewer completion
+deployment-completion-why reviewer completion
 deployment-log-edit admin
 deployment-log-export reviewer
 deployment-release-show admin

@@ -3,6 +3,7 @@ from deployment.models.batch import Batch
 from deployment.models.cycle import Cycle
 from deployment.models.detection import Detection, DetectorSettings
 from deployment.models.engine import OutsideEngine, ServedModel
+from deployment.models.explanation import Explanation
 from deployment.models.log import LogSettings
 from deployment.models.policy import CyclePolicy
 from deployment.models.release import Deployment, DeploymentChange
@@ -21,6 +22,7 @@ __all__ = [
     "DeploymentChange",
     "Detection",
     "DetectorSettings",
+    "Explanation",
     "LogSettings",
     "OutsideEngine",
     "ServedModel",
