@@ -21,11 +21,21 @@ from deployment.models import (
     Cycle,
     Deployment,
     DeploymentChange,
+    Explanation,
     OutsideEngine,
     ServedModel,
     ShadowAnswer,
 )
-from deployment.states import AlertEnd, AlertMeasure, ChangeKind, CompletionState, CycleState, EngineKind, Stage
+from deployment.states import (
+    AlertEnd,
+    AlertMeasure,
+    ChangeKind,
+    CompletionState,
+    CycleState,
+    EngineKind,
+    ExplanationState,
+    Stage,
+)
 from labeling.actions.api_key import create_key
 from labeling.actions.bulk import run_bulk
 from labeling.actions.case import report_output
@@ -366,18 +376,28 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
 def _traffic(project: Project, user: User) -> dict[str, Any]:
     question = "Is the library open on Sunday?"
     chat = Conversation.objects.create(project=project, user=user, title=question, targets=["assistant"])
+    model = Deployment.objects.get(project=project).live_model
     completion = Completion.objects.create(
         key="chatcmpl-stage",
         project=project,
         user=user,
         conversation=chat,
-        model_name="smollm2-135m-instruct",
+        tuned_model=model,
+        model_name=model.name,
         messages=[{"role": "user", "content": question}],
         response="Yes, **always**.",
         state=CompletionState.DONE,
         duration_s=1.2,
         n_prompt_tokens=12,
         n_completion_tokens=5,
+    )
+    near = [{"position": n, "score": 0.8 - n / 5, "question": 0.9, "answer": 0.7} for n in range(2)]
+    Explanation.objects.create(
+        completion=completion,
+        version=model.job.dataset_version,
+        state=ExplanationState.DONE,
+        rows=near,
+        asked_at=timezone.now(),
     )
     _earlier_answers(project)
     engine = _engine(project)
