@@ -273,6 +273,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "care-for-logs": {"task": "deployment.tasks.care_for_logs", "schedule": 60.0, "options": {"expires": 60.0}},
     "look-at-engines": {"task": "deployment.tasks.look_at_engines", "schedule": 15.0, "options": {"expires": 15.0}},
+    "judge-comparisons": {
+        "task": "deployment.tasks.judge_comparisons",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "sweep-webhooks": {"task": "labeling.tasks.sweep_webhooks", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep-labeling": {"task": "labeling.tasks.sweep", "schedule": 60.0},
     "sweep-agreement": {"task": "labeling.tasks.sweep_agreement", "schedule": 300.0},

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from deployment.models import OutsideEngine
+from deployment.models import Judge, OutsideEngine
 from deployment.states import EngineKind
 from labeling.models import Project
 from training.models import BaseModel, TunedModel
@@ -58,3 +58,25 @@ class ServeForm(forms.Form):
     @property
     def chosen(self) -> TunedModel | BaseModel:
         return self.models[self.cleaned_data["model"]]
+
+
+class JudgeForm(forms.Form):
+    """Which model compares answers; without an engine none does."""
+
+    engine = forms.ModelChoiceField(
+        OutsideEngine.objects.none(), label=_("Engine"), required=False, empty_label=_("no judge")
+    )
+    served_name = forms.CharField(label=_("its name there"), max_length=200, required=False)
+    is_on = forms.BooleanField(label=_("compare what people are asked to compare"), required=False)
+
+    def __init__(self, data: Any = None, *, project: Project, judge: Judge | None) -> None:
+        initial = {"engine": judge.engine_id, "served_name": judge.served_name} if judge else {}
+        super().__init__(data, initial={**initial, "is_on": judge.is_on if judge else True})
+        self.fields["engine"].queryset = OutsideEngine.objects.filter(project=project)  # type: ignore[attr-defined]
+        self.fields["engine"].help_text = _("Engines are added under Deployment → Engines.")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("engine") and not (data.get("served_name") or "").strip():
+            self.add_error("served_name", _("Say what the model is called there."))
+        return data

@@ -182,3 +182,13 @@ class ExplanationState(TextChoices):
     WAITING = "waiting", _("Waiting")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
+
+
+class JudgeOutcome(TextChoices):
+    """What a judge found, in both orders together."""
+
+    A = "a", _("A is better")
+    B = "b", _("B is better")
+    SAME = "same", _("The same")
+    TURNED = "turned", _("Another verdict in the other order")
+    UNREADABLE = "unreadable", _("No verdict that can be read")

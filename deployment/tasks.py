@@ -103,3 +103,11 @@ def explain(pk: int) -> None:
     from deployment.actions.explanation import explain as look
 
     look(pk=pk)
+
+
+@shared_task(time_limit=600)
+def judge_comparisons() -> None:
+    """Ask the judges about the comparisons that they have not seen."""
+    from deployment.actions.judge import judge_comparisons as judge
+
+    judge()

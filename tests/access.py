@@ -225,6 +225,8 @@ deployment-engine-edit admin engine
 deployment-engine-delete admin engine
 deployment-engine-serve admin engine
 deployment-engine-stop admin served
+deployment-judge-edit admin
+deployment-judge-result reviewer evaluation
 deployment-lineage-show reviewer
 deployment-retraction-list admin
 deployment-retraction-show admin retraction

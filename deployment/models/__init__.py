@@ -4,6 +4,7 @@ from deployment.models.cycle import Cycle
 from deployment.models.detection import Detection, DetectorSettings
 from deployment.models.engine import OutsideEngine, ServedModel
 from deployment.models.explanation import Explanation
+from deployment.models.judge import Judge, JudgeVerdict
 from deployment.models.log import LogSettings
 from deployment.models.policy import CyclePolicy
 from deployment.models.release import Deployment, DeploymentChange
@@ -23,6 +24,8 @@ __all__ = [
     "Detection",
     "DetectorSettings",
     "Explanation",
+    "Judge",
+    "JudgeVerdict",
     "LogSettings",
     "OutsideEngine",
     "ServedModel",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import uvicorn
@@ -28,6 +28,7 @@ class StubOutside:
         self.break_off = False
         self.held = False  # after the first piece the answer waits until the client goes away
         self.n_written = 100.0
+        self.says: Callable[[str], str] | None = None  # the whole answer to a prompt, in place of the two pieces
         self._was_left = threading.Event()
         self._started = threading.Event()
         app = Starlette(
@@ -94,7 +95,10 @@ class StubOutside:
         score = {"token": "here", "bytes": [104], "logprob": -0.25, "top_logprobs": []}
         try:
             yield event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
-            yield event(choices=[{"index": 0, "delta": {"content": body["model"]}}])
+            if not self.says:
+                yield event(choices=[{"index": 0, "delta": {"content": body["model"]}}])
+            if self.says:
+                yield event(choices=[{"index": 0, "delta": {"content": self.says(body["messages"][-1]["content"])}}])
             if self.break_off:
                 return
             while self.held:
@@ -103,7 +107,8 @@ class StubOutside:
                     return
                 yield ": still there\n\n"
             logprobs = {"logprobs": {"content": [score]}} if body.get("logprobs") else {}
-            yield event(choices=[{"index": 0, "delta": {"content": " here"}, **logprobs}])
+            if not self.says:
+                yield event(choices=[{"index": 0, "delta": {"content": " here"}, **logprobs}])
             yield event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
             yield event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 2})
             yield "data: [DONE]\n\n"

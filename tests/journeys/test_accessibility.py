@@ -44,6 +44,7 @@ NO_PAGE = {
     "training-job-tensorboard": "a tar file",
     "deployment-log-export": "JSONL",
     "deployment-completion-why": "a piece of an answer's page",
+    "deployment-judge-result": "a piece of an evaluation's page",
     "deployment-health-show": "JSON",
     "deployment-metrics-show": "text for machines",
     "deployment-answer-show": "a piece of the chat",
