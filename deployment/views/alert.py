@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from common.htmx import render_page
 from common.pagination import paginate
 from deployment.actions import alert as alert_actions
-from deployment.alert_form import AlertRuleForm, SilenceForm
+from deployment.forms.alert import AlertRuleForm, SilenceForm
 from deployment.models import Alert, AlertRule
 from deployment.queries.alert import say_alert
 from deployment.states import AlertMeasure

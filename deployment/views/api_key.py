@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from common.htmx import render_page
-from deployment.forms import ApiKeyForm
+from deployment.forms.api_key import ApiKeyForm
 from deployment.queries import keys_with_usage
 from labeling.actions.api_key import create_key, revoke_key
 from labeling.models import ApiKey, Membership

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST
 from deployment.actions.candidate import promote, set_canary, set_rules, start_shadow, withdraw
 from deployment.actions.errors import DeploymentError, OverrideNeedsReason
 from deployment.actions.release import ensure_deployment
-from deployment.forms import RulesForm, StepForm
+from deployment.forms.release import RulesForm, StepForm
 from deployment.models import Deployment
 from deployment.views.release import show_deployment
 from labeling.models import User

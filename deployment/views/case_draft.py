@@ -11,7 +11,7 @@ from deployment.actions.case_draft import ask_for_draft
 from deployment.actions.chat import Attempt
 from deployment.actions.errors import DeploymentError
 from deployment.actions.release import ensure_deployment
-from deployment.forms import CaseDraftForm
+from deployment.forms.chat import CaseDraftForm
 from deployment.states import CompletionState
 from deployment.views.stream import write_all
 from labeling.actions.errors import LabelingError

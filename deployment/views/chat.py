@@ -16,7 +16,7 @@ from common.htmx import render_page
 from deployment.actions.chat import Attempt, ask, ask_anew, give_up
 from deployment.actions.errors import AlreadySent, DeploymentError, NotAnswered
 from deployment.actions.release import ensure_deployment
-from deployment.forms import AgainForm, ChatForm, ReportForm
+from deployment.forms.chat import AgainForm, ChatForm, ReportForm
 from deployment.models import Completion, Conversation
 from deployment.queries import ASSISTANT, turns_of
 from deployment.states import CompletionState

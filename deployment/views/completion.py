@@ -10,7 +10,8 @@ from common.htmx import STOP_POLLING, render_page
 from common.pagination import paginate
 from deployment.actions.chat import rate_completion, report_completion
 from deployment.actions.errors import NotAnswered
-from deployment.forms import LogFilterForm, RateForm, ReportForm
+from deployment.forms.chat import RateForm, ReportForm
+from deployment.forms.log import LogFilterForm
 from deployment.models import Completion, ShadowAnswer
 from deployment.queries import reports_by, turns_of
 from deployment.states import CompletionState

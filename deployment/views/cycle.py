@@ -11,7 +11,7 @@ from common.pagination import paginate
 from deployment.actions.cycle import cancel_cycle, start_cycle
 from deployment.actions.errors import CycleAtWork, CycleEnded
 from deployment.actions.policy import set_policy
-from deployment.forms import CyclePolicyForm
+from deployment.forms.cycle import CyclePolicyForm
 from deployment.models import Cycle, CyclePolicy
 from deployment.queries import cycle_steps, cycles_at_work
 from deployment.queries.cycle_curve import CycleFigures, cycle_figures

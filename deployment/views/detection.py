@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from common.htmx import render_page
 from deployment.actions.detection import change_detectors
-from deployment.detector_form import DetectorForm
+from deployment.forms.detector import DetectorForm
 from deployment.models import DetectorSettings
 from deployment.queries.detection import precisions
 from labeling.queries import require_member

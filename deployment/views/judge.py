@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from common.htmx import render_page
 from deployment.actions.judge import set_judge
-from deployment.engine_form import JudgeForm
+from deployment.forms.engine import JudgeForm
 from deployment.models import Judge
 from deployment.queries.judge import LEAST_AGREEMENT, LEAST_COMPARED, judged_pairs, standing_of
 from labeling.queries import require_member

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from common.exports import csv_chunks, download, json_chunks
 from common.htmx import render_page
 from deployment.actions.log_care import change_log_settings
-from deployment.forms import LogFilterForm, LogSettingsForm
+from deployment.forms.log import LogFilterForm, LogSettingsForm
 from deployment.models import Completion, LogSettings
 from labeling.queries import require_member
 from labeling.states import Role

@@ -11,7 +11,7 @@ from common.htmx import render_page
 from deployment import engine as embedded
 from deployment.actions import outside_engine as actions
 from deployment.actions.errors import EngineError, NameTaken
-from deployment.engine_form import EngineForm, ServeForm
+from deployment.forms.engine import EngineForm, ServeForm
 from deployment.models import OutsideEngine, ServedModel
 from deployment.states import EngineKind
 from labeling.queries import require_member

@@ -14,7 +14,7 @@ from deployment.actions.errors import (
     OverrideNeedsReason,
 )
 from deployment.actions.release import deploy_model, ensure_deployment, previous_model, roll_back
-from deployment.forms import DeployForm, RollBackForm, RulesForm
+from deployment.forms.release import DeployForm, RollBackForm, RulesForm
 from deployment.models import Cycle, Deployment, ShadowAnswer
 from deployment.queries import candidates, cycles_at_work, week_of_traffic
 from deployment.queries.lineage import retracted_in_live

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from common.htmx import render_page
 from common.pagination import paginate
-from deployment.forms import RetractPersonForm, RetrainForm
+from deployment.forms.retraction import RetractPersonForm, RetrainForm
 from deployment.queries.lineage import deployments_with
 from labeling.actions.errors import LabelingError
 from labeling.actions.retraction import retract_person, undo_retraction

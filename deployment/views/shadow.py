@@ -9,7 +9,7 @@ from common.diff import diff
 from common.htmx import render_page
 from deployment.actions.errors import JudgedAlready, NotAnswered
 from deployment.actions.shadow import judge_shadow
-from deployment.forms import ShadowForm
+from deployment.forms.release import ShadowForm
 from deployment.models import ShadowAnswer
 from deployment.queries.release import shadow_counts
 from deployment.states import ShadowVerdict
