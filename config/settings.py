@@ -301,6 +301,7 @@ TRAINING_MEMORY_GB = env.read_int("EMEND_TRAINING_MEMORY_GB", 0)  # of the machi
 ENGINE_PRIVATE = env.read_bool(
     "EMEND_ENGINE_PRIVATE", False
 )  # outside engines may be at addresses of one's own network
+OTLP_URL = env.read_text("EMEND_OTLP_URL", "")  # where spans of answers are sent to; nowhere unless set
 METRICS_TOKEN = env.read_text("EMEND_METRICS_TOKEN", "")  # of the Prometheus server; without one there is no /metrics
 ENGINE_URL = env.read_text("EMEND_ENGINE_URL", "http://127.0.0.1:8101")
 ENGINE_TOKEN_FILE = VAR_DIR / "engine_token"

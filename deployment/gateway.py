@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from common.compiled import Compiled
 from common.conversations import Message
-from deployment import engine, outside_engine
+from deployment import engine, outside_engine, tracing
 from deployment.actions.errors import EngineAway, EngineError, UnknownTarget
 from deployment.going_on import go_on, repeatable
 from deployment.models import Completion, Conversation, Deployment
@@ -64,6 +65,17 @@ class Route:
     deployment: Deployment | None = None
     thread: str = ""
     place: Place | None = None
+    traceparent: str = ""  # the trace that the request belongs to, as its header says
+
+
+@dataclass(frozen=True)
+class _Running:
+    """An answer that is being written. `saved` is awaited before its end is written, where its row is still on its way."""
+
+    completion: Completion
+    saved: Awaitable[object] | None
+    began: float
+    span: Any
 
 
 def find_route(*, project: Project, target: str, thread: str = "") -> Route:
@@ -148,7 +160,7 @@ async def generate(
     before the end is written.
     """
     parts: list[str] = []
-    began = time.monotonic()
+    running = _Running(completion, saved, time.monotonic(), await _span(completion, route))
     parameters = {name: completion.parameters[name] for name in ENGINE_PARAMETERS if name in completion.parameters}
     asked: dict[str, Any] = {"messages": completion.messages, "parameters": repeatable(parameters)}
     end: engine.AnswerEnd | None = None
@@ -173,23 +185,19 @@ async def generate(
                         parts.append(part)
                         yield part
     except EngineError as error:
-        await _close(saved, completion, CompletionState.FAILED, parts, began, error=str(error)[:500])
+        await _close(running, CompletionState.FAILED, parts, error=str(error)[:500])
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        await _close(saved, completion, CompletionState.CANCELLED, parts, began, finish_reason="cancelled")
+        await _close(running, CompletionState.CANCELLED, parts, finish_reason="cancelled")
         raise
     except BaseException:
-        await _close(
-            saved, completion, CompletionState.FAILED, parts, began, error=_("Something went wrong on our side.")
-        )
+        await _close(running, CompletionState.FAILED, parts, error=_("Something went wrong on our side."))
         raise
     assert end is not None  # stream_answer raises when the last line is missing
     await _close(
-        saved,
-        completion,
+        running,
         CompletionState.DONE,
         parts,
-        began,
         finish_reason=end.finish_reason,
         n_prompt_tokens=end.n_prompt_tokens,
         n_completion_tokens=end.n_completion_tokens,
@@ -197,6 +205,11 @@ async def generate(
     )
     if on_end is not None:
         on_end(end)
+
+
+async def _span(completion: Completion, route: Route) -> Any:
+    """Begin the answer's span, where there is somebody to tell: names are read from the database for it."""
+    return await sync_to_async(tracing.begin)(completion, route) if settings.OTLP_URL else None
 
 
 def ask(
@@ -208,21 +221,15 @@ def ask(
     return engine.stream_answer(name=route.name, path=route.path, messages=messages, parameters=parameters)
 
 
-async def _close(
-    saved: Awaitable[object] | None,
-    completion: Completion,
-    state: CompletionState,
-    parts: list[str],
-    began: float,
-    **fields: Any,
-) -> None:
+async def _close(running: _Running, state: CompletionState, parts: list[str], **fields: Any) -> None:
     """End the row, also when the task that asks for it is cancelled while the database writes."""
-    fields |= {"state": state, "response": "".join(parts), "duration_s": round(time.monotonic() - began, 3)}
+    fields |= {"state": state, "response": "".join(parts), "duration_s": round(time.monotonic() - running.began, 3)}
+    tracing.end(running.span, fields)
 
     async def write() -> None:
-        if saved is not None:
-            await saved
-        await sync_to_async(_write_end)(completion, fields)
+        if running.saved is not None:
+            await running.saved
+        await sync_to_async(_write_end)(running.completion, fields)
 
     await asyncio.shield(asyncio.ensure_future(write()))
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -178,6 +178,7 @@ def _open(request: HttpRequest, parse: Callable[[Params], Asked], prefix: str) -
     try:
         thread = thread_of("api", *asked.named) if asked.named else thread_of_messages(asked.prompts[0], "api", key.pk)
         route = find_route(project=key.project, target=asked.target, thread=thread)
+        route = replace(route, traceparent=request.headers.get("traceparent", ""))
     except (UnknownTarget, ModelNotLoadable) as error:
         raise wire_error(error, target=asked.target) from error
     name = new_id(prefix)
