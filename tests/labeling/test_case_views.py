@@ -84,7 +84,7 @@ class TestList:
             client.get(url("list"))
 
 
-QUERIES_OF_LIST = 10
+QUERIES_OF_LIST = 11
 
 
 class TestNext:

@@ -6,7 +6,7 @@ from labeling.models import Example, Retraction
 from tests.factories import CaseFactory, ExampleFactory
 
 LIST = "/p/kitchen/examples/"
-QUERIES_OF_LIST = 12
+QUERIES_OF_LIST = 13
 
 
 def test_the_list_is_for_reviewers(project, sign_in, bob, charlie, rita, client) -> None:
