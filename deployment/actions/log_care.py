@@ -1,14 +1,15 @@
 """The log of answers as its project wants it: personal data taken out, texts of a share only, old answers deleted."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from common.states import record
-from deployment.models import Completion, Conversation, LogSettings
+from deployment.models import Completion, Conversation, Detection, LogSettings, ShadowAnswer
 from deployment.states import CompletionState
 from labeling.findings.personal import find_personal
 from labeling.models import Project, User
@@ -51,28 +52,70 @@ def change_log_settings(*, project: Project, by: User | None = None, **values: A
 
 
 def _tend(settings: LogSettings) -> int:
-    """Treat the next answers that the detectors have seen and that are old enough. Returns how many they were."""
+    """Treat the next answers that the detectors have seen and that are old enough. Returns how many they were.
+
+    Personal data is looked for before anything is locked, for that takes time. What was rated, reported or otherwise set
+    meanwhile counts: it is read once more under the lock.
+    """
     if settings.kept_percent == 100 and not settings.redacts:
         return 0
     due = Completion.objects.filter(project=settings.project_id, is_tended=False, is_examined=True)
     due = due.filter(created_at__lt=timezone.now() - GRACE).exclude(state=CompletionState.STREAMING).order_by("pk")
-    rows = list(due[:BATCH])
-    for row in rows:
-        if _is_emptied(row, settings.kept_percent):
-            row.messages, row.response = [], ""
-        elif settings.redacts:
-            row.messages = [_redacted(turn) for turn in row.messages]
-            row.response = redact(row.response)
-        row.is_tended = True
+    rows = list(due.prefetch_related("shadow_answers").select_related("conversation")[:BATCH])
+    clean = {row.pk: _without_personal(row) for row in rows} if settings.redacts else {}
     with transaction.atomic():
-        Completion.objects.bulk_update(rows, ["messages", "response", "is_tended"])
+        Project.objects.select_for_update().get(pk=settings.project_id)
+        if not LogSettings.objects.filter(
+            pk=settings.pk, kept_percent=settings.kept_percent, redacts=settings.redacts
+        ).exists():
+            return 0  # changed meanwhile: the next run knows
+        locked = Completion.objects.select_for_update(of=("self",)).filter(pk__in=[row.pk for row in rows])
+        for row in locked.annotate(is_found=_there_is(Detection), is_copied=_there_is(ShadowAnswer)):
+            if _is_emptied(row, settings.kept_percent):
+                Completion.objects.filter(pk=row.pk).update(messages=[], response="")
+            elif row.pk in clean:
+                clean[row.pk].write()
+        Completion.objects.filter(pk__in=[row.pk for row in rows]).update(is_tended=True)
     return len(rows)
 
 
-def _is_emptied(row: Completion, kept_percent: int) -> bool:
-    """Whether the texts go. A hash of the conversation decides, so that its turns share their lot."""
-    is_kept = row.conversation_id or row.rating or row.case_id or row.is_stored
+def _is_emptied(row: Any, kept_percent: int) -> bool:
+    """Whether the texts go. A hash of the conversation decides, so that its turns share their lot. What people or detectors
+    have to do with stays whole."""
+    is_kept = row.conversation_id or row.rating or row.case_id or row.is_stored or row.is_found or row.is_copied
     return not is_kept and not row.is_in_sample(kept_percent)
+
+
+def _there_is(model: type[Detection] | type[ShadowAnswer]) -> Exists:
+    return Exists(model._default_manager.filter(completion=OuterRef("pk")))
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """An answer without personal data, and what repeats its words: the chat's title, the copies in shadow."""
+
+    row: Completion
+    messages: list[dict[str, Any]]
+    response: str
+    title: str
+    copies: dict[int, str]
+
+    def write(self) -> None:
+        Completion.objects.filter(pk=self.row.pk).update(messages=self.messages, response=self.response)
+        if self.row.conversation_id:
+            Conversation.objects.filter(pk=self.row.conversation_id).update(title=self.title)
+        for pk, response in self.copies.items():
+            ShadowAnswer.objects.filter(pk=pk).update(response=response)
+
+
+def _without_personal(row: Completion) -> _Clean:
+    return _Clean(
+        row=row,
+        messages=[_redacted(turn) for turn in row.messages],
+        response=redact(row.response),
+        title=redact(row.conversation.title)[:120] if row.conversation else "",
+        copies={copy.pk: redact(copy.response) for copy in row.shadow_answers.all()},
+    )
 
 
 def redact(text: str) -> str:

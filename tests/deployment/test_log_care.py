@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from common.models import Transition
+from deployment.actions import log_care
 from deployment.actions.log_care import care_for_logs, change_log_settings, redact
-from deployment.models import Completion, Conversation, LogSettings
+from deployment.models import Completion, Conversation, LogSettings, ShadowAnswer
 from deployment.states import CompletionState
 from tests.factories import CaseFactory
 from tests.streams import download
@@ -58,6 +59,44 @@ def test_personal_data_is_taken_out_after_a_while(project, alice) -> None:
     assert texts()["chatcmpl-fresh"] == texts()["chatcmpl-unseen"] == f"Certainly: {SAID}"
     assert care_for_logs() == 0, "once is enough"
     assert Transition.objects.filter(what="log: redacts", before="False", after="True", by_pk=alice.pk).exists()
+
+
+def test_what_repeats_the_words_is_redacted_too(project, bob, deployment, tuned_model) -> None:
+    chat = Conversation.objects.create(project=project, user=bob, title="Write to ada.king@gmail.com")
+    row = an_answer(project, "chat", conversation=chat)
+    copy = ShadowAnswer.objects.create(
+        project=project, deployment=deployment, completion=row, tuned_model=tuned_model, response=SAID
+    )
+    change_log_settings(project=project, redacts=True)
+    care_for_logs()
+    chat.refresh_from_db()
+    copy.refresh_from_db()
+    assert (chat.title, "gmail" in copy.response) == ("Write to [mail]", False)
+
+
+def test_what_is_reported_or_set_meanwhile_counts(project, monkeypatch) -> None:
+    row = an_answer(project, "late")
+    change_log_settings(project=project, redacts=True, kept_percent=0)
+    looked = log_care._without_personal
+
+    def slowly(found):
+        Completion.objects.filter(pk=row.pk).update(rating=-1)
+        return looked(found)
+
+    monkeypatch.setattr(log_care, "_without_personal", slowly)
+    care_for_logs()
+    assert Completion.objects.get().response == "Certainly: Write to [mail] or call [phone], said Ada."
+
+    other = an_answer(project, "other")
+
+    def changed(found):
+        LogSettings.objects.update(redacts=False)
+        return looked(found)
+
+    monkeypatch.setattr(log_care, "_without_personal", changed)
+    care_for_logs()
+    other.refresh_from_db()
+    assert (other.is_tended, other.response) == (False, f"Certainly: {SAID}")
 
 
 def test_one_number_in_another_is_taken_out_whole() -> None:
