@@ -111,7 +111,7 @@ class _Clean:
 def _without_personal(row: Completion) -> _Clean:
     return _Clean(
         row=row,
-        messages=[_redacted(turn) for turn in row.messages],
+        messages=redact_turns(row.messages),
         response=redact(row.response),
         title=redact(row.conversation.title)[:120] if row.conversation else "",
         copies={copy.pk: redact(copy.response) for copy in row.shadow_answers.all()},
@@ -125,8 +125,12 @@ def redact(text: str) -> str:
     return text
 
 
-def _redacted(turn: dict[str, Any]) -> dict[str, Any]:
-    return turn | {"content": redact(turn["content"])} if isinstance(turn.get("content"), str) else turn
+def redact_turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the conversation without personal data."""
+    return [
+        turn | {"content": redact(turn["content"])} if isinstance(turn.get("content"), str) else turn
+        for turn in messages
+    ]
 
 
 def _delete_old(settings: LogSettings) -> int:

@@ -25,9 +25,11 @@ class LogFilterForm(forms.Form):
         self.fields["model"].choices = [("", _("any")), *((name, name) for name in names)]  # type: ignore[attr-defined]
 
     def chosen(self) -> CompletionQuerySet:
-        """Return the answers that were asked for; all of them where the question makes no sense."""
+        """Return the answers that were asked for; none where the question makes no sense, as with a model that is not there."""
         rows = self.rows
-        data = self.cleaned_data if self.is_valid() else {}
+        if not self.is_valid():
+            return rows.none()
+        data = self.cleaned_data
         if data.get("model"):
             rows = rows.filter(model_name=data["model"])
         if data.get("rating"):

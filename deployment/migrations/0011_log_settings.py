@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='LogSettings',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('retention_days', models.PositiveIntegerField(blank=True, help_text='Empty: never. What is part of a case stays.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='days until an answer is deleted')),
+                ('retention_days', models.PositiveIntegerField(blank=True, help_text='Empty: never. What is part of a case stays; answers asked for with “store” go too.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='days until an answer is deleted')),
                 ('kept_percent', models.PositiveSmallIntegerField(default=100, help_text='Of the others only figures stay, an hour later. Kept in any case: chats, what was rated or reported, and answers asked for with “store”.', validators=[django.core.validators.MaxValueValidator(100)], verbose_name='share of the conversations over the API that keep their texts, in percent')),
                 ('redacts', models.BooleanField(default=False, help_text='Mail addresses, phone, card, identity and account numbers become [mail], [phone] and so on, in questions and answers, an hour after the answer.', verbose_name='take personal data out')),
             ],

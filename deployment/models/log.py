@@ -14,7 +14,7 @@ class LogSettings(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(36_500)],
-        help_text=_("Empty: never. What is part of a case stays."),
+        help_text=_("Empty: never. What is part of a case stays; answers asked for with “store” go too."),
     )
     kept_percent = models.PositiveSmallIntegerField(
         _("share of the conversations over the API that keep their texts, in percent"),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from common.exports import csv_chunks, download, json_chunks
 from common.htmx import render_page
-from deployment.actions.log_care import change_log_settings
+from deployment.actions.log_care import change_log_settings, redact, redact_turns
 from deployment.forms.log import LogFilterForm, LogSettingsForm
 from deployment.models import Completion, LogSettings
 from labeling.queries import require_member
@@ -45,7 +45,8 @@ def export(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The answers that the log's filters show, the oldest first: `format` is csv or jsonl."""
     membership = require_member(request, slug, Role.REVIEWER)
     rows = LogFilterForm(request.GET, rows=Completion.objects.visible_to(membership)).chosen()
-    lines = _lines(rows.select_related("user").order_by("pk").iterator(chunk_size=CHUNK))
+    redacts = LogSettings.of(membership.project).redacts
+    lines = _lines(rows.select_related("user").order_by("pk").iterator(chunk_size=CHUNK), redacts=redacts)
     kind = "csv" if request.GET.get("format") == "csv" else "jsonl"
     if kind == "csv":
         chunks = csv_chunks(COLUMNS, (_flat(line) for line in lines))
@@ -54,8 +55,11 @@ def export(request: HttpRequest, slug: str) -> HttpResponseBase:
     return download(chunks, name=f"{slug}-answers-{timezone.now():%Y-%m-%d}.{kind}")
 
 
-def _lines(rows: Iterator[Completion]) -> Iterator[dict[str, Any]]:
+def _lines(rows: Iterator[Completion], *, redacts: bool) -> Iterator[dict[str, Any]]:
+    """Yield what a file has of each answer; where the project wants no personal data, none leaves it, however fresh."""
     for row in rows:
+        if redacts and not row.is_tended:
+            row.messages, row.response = redact_turns(row.messages), redact(row.response)
         values = {name: getattr(row, name) for name in COLUMNS}
         yield values | {"created_at": row.created_at.isoformat(), "user": str(row.user) if row.user else None}
 

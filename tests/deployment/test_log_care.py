@@ -147,6 +147,9 @@ def test_the_log_is_downloaded_as_it_is_filtered(project, rita) -> None:
     assert "'=HYPERLINK" in download(rita, f"{address}?format=csv"), "no spreadsheet runs it"
     assert len(download(rita, f"{address}?rating=-1").splitlines()) == 1
     assert len(download(rita, f"{address}?thread=thread-two").splitlines()) == 1
+    assert download(rita, f"{address}?model=nobody") == ""
+    change_log_settings(project=project, redacts=True)
+    assert "gmail" not in download(rita, address), "what is not treated yet leaves without personal data as well"
 
 
 def test_an_admin_says_how_long_answers_are_kept(project, alice, sign_in) -> None:
