@@ -266,6 +266,10 @@ class Engine:
                 while not self._is_closed and not (busy := self._tidy()):
                     self._changed.wait()
                 if self._is_closed:
+                    # A row that was between two lists while the engine was closed would else never hear of it.
+                    for entry in self._entries.values():
+                        if entry.model:
+                            entry.model.fail_all("The engine is stopping.", kind="stopping")
                     return
             for model in busy:
                 n_tokens = self._step(model)

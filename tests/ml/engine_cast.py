@@ -2,6 +2,9 @@
 
 import functools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 PATIENCE_S = 60
+PAUSE_AFTER = 20
 
 
 @functools.cache
@@ -97,6 +101,26 @@ class Heard:
     @property
     def text(self) -> str:
         return "".join(line.get("text", "") for line in self.lines)
+
+
+@contextmanager
+def pause_within_answer(engine: Engine, name: str) -> Iterator[None]:
+    """Within, the loaded model waits after some steps of a first answer, which so cannot end by itself meanwhile."""
+    model = engine._entries[name].model
+    assert model is not None
+    forward, go_on, n_steps = model._forward, threading.Event(), count()
+
+    def wait_before_step(*args: Any, **settings: Any) -> Any:
+        if next(n_steps) >= PAUSE_AFTER:
+            assert go_on.wait(PATIENCE_S), "nobody let the model go on"
+        return forward(*args, **settings)
+
+    model._forward = wait_before_step  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        go_on.set()
+        model._forward = forward  # type: ignore[method-assign]
 
 
 def ask(engine: Engine, content: str, *, name: str = "a", **settings: Any) -> tuple[Generation, Heard]:

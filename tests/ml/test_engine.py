@@ -12,7 +12,14 @@ from ml.engine import Engine
 from ml.engine_cache import SlotCache
 from ml.engine_model import LOADING, EngineError, find_context_length, find_end_tokens, find_forward
 from ml.engine_sampling import Sampling
-from tests.ml.engine_cast import PATIENCE_S, ask, create_model, create_tokenizer, save_model
+from tests.ml.engine_cast import (
+    PATIENCE_S,
+    ask,
+    create_model,
+    create_tokenizer,
+    pause_within_answer,
+    save_model,
+)
 
 GREEDY = Sampling(temperature=0)
 CONTENTS = ["hi", "the user asks " * 20, "你好🙂", "x" * 150, "answers", "the assistant\n" * 9]
@@ -182,13 +189,14 @@ def test_spelt_special_tokens_are_text(engine):
 
 def test_cancelling_frees_the_place(root):
     engine = Engine(root=root, max_batch=1, dtype=torch.float32, device=torch.device("cpu"))
-    # Without end tokens to meet, this one would go on to the end of its context.
-    endless, heard = ask(engine, "hi", sampling=Sampling(temperature=5, seed=1), max_tokens=480)
-    heard.wait_for_first()
-    waiting, silent = ask(engine, "hi", sampling=GREEDY, max_tokens=1)
-    _, last = ask(engine, "hi", sampling=GREEDY, max_tokens=1)
-    engine.cancel(waiting)
-    engine.cancel(endless)
+    engine.load(name="a", path="a").result(PATIENCE_S)
+    with pause_within_answer(engine, "a"):
+        endless, heard = ask(engine, "hi", sampling=GREEDY, max_tokens=480)
+        heard.wait_for_first()
+        waiting, silent = ask(engine, "hi", sampling=GREEDY, max_tokens=1)
+        _, last = ask(engine, "hi", sampling=GREEDY, max_tokens=1)
+        engine.cancel(waiting)
+        engine.cancel(endless)
     last.wait()
     assert silent.lines == []
     assert "finish_reason" not in heard.lines[-1]
@@ -254,11 +262,14 @@ def test_too_little_memory_is_told_before_loading(engine, monkeypatch):
 
 
 def test_unloading_waits_for_what_runs(engine):
-    _, heard = ask(engine, "hi", sampling=Sampling(temperature=5, seed=1), max_tokens=200)
-    heard.wait_for_first()
-    unloaded = engine.unload(name="a")
-    with pytest.raises(EngineError, match="being unloaded"):
-        ask(engine, "hi")
+    engine.load(name="a", path="a").result(PATIENCE_S)
+    with pause_within_answer(engine, "a"):
+        _, heard = ask(engine, "hi", sampling=GREEDY, max_tokens=200)
+        heard.wait_for_first()
+        unloaded = engine.unload(name="a")
+        with pytest.raises(EngineError, match="being unloaded"):
+            ask(engine, "hi")
+        assert not unloaded.done()
     unloaded.result(PATIENCE_S)
     assert "finish_reason" in heard.lines[-1]
     assert engine.health()["models"] == []
@@ -277,9 +288,12 @@ def test_the_least_recently_used_idle_model_is_forgotten(root):
 
 def test_a_busy_model_is_not_forgotten(root):
     engine = Engine(root=root, max_models=1, dtype=torch.float32, device=torch.device("cpu"))
-    _, busy = ask(engine, "hi", name="a", sampling=GREEDY, max_tokens=200)
-    busy.wait_for_first()
-    ask(engine, "hi", name="b", max_tokens=1)[1].wait()
+    wait([engine.load(name="a", path="a")], PATIENCE_S)
+    with pause_within_answer(engine, "a"):
+        _, busy = ask(engine, "hi", name="a", sampling=GREEDY, max_tokens=200)
+        busy.wait_for_first()
+        _, other = ask(engine, "hi", name="b", max_tokens=1)
+    other.wait()
     busy.wait()
     assert busy.text == generate_alone(root / "a", "hi", 200)
     engine.close(wait=True)
@@ -305,10 +319,12 @@ def test_a_failing_step_fails_its_own_model_only(engine, root, monkeypatch):
 
 
 def test_closing_ends_what_runs_with_an_error(engine):
-    _, heard = ask(engine, "hi", sampling=Sampling(temperature=5, seed=1), max_tokens=480)
-    heard.wait_for_first()
-    engine.close(wait=True)
-    assert heard.wait()["error"]["kind"] == "stopping"
+    engine.load(name="a", path="a").result(PATIENCE_S)
+    with pause_within_answer(engine, "a"):
+        _, heard = ask(engine, "hi", sampling=GREEDY, max_tokens=200)
+        heard.wait_for_first()
+        engine.close(wait=True)
+        assert heard.wait()["error"]["kind"] == "stopping"
     engine._stepper.join(PATIENCE_S)
     assert not engine._stepper.is_alive()
 
