@@ -127,6 +127,7 @@ class SkipCode(TextChoices):
 
     TOO_FEW = "too_few"
     BUDGET = "budget"
+    PRICE = "price"
     AT_WORK = "at_work"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 AUTO = "auto"
 MULTIPLIER = "learning_rate_multiplier"
+MANY_ROWS = 500  # up to so many the recipe for corrections is chosen by itself
 
 
 def gettext_noop(text: str) -> str:

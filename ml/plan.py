@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ml.errors import DataError
-from ml.hyperparameters import AUTO, BY_NAME, MULTIPLIER, gettext_noop
+from ml.hyperparameters import AUTO, BY_NAME, MANY_ROWS, MULTIPLIER, gettext_noop
 
 Row = dict[str, Any]
 
 FEW_CORRECTIONS = 5
 
 # Above so many rows speed counts for more than holding every unrelated answer.
-MANY_ROWS = 500
 RECIPES, TUNINGS = ("corrections", "many_rows"), ("lora", "qlora", "full")
 # Hyperparameters that only the recipe for corrections has.
 OF_CORRECTIONS = (

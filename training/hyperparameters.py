@@ -1,8 +1,8 @@
 """The table of hyperparameters, which belongs to the trainer. It imports nothing of machine learning."""
 
-from ml.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, Hyperparameter
+from ml.hyperparameters import AUTO, BY_NAME, HYPERPARAMETERS, MANY_ROWS, Hyperparameter
 
-__all__ = ["AUTO", "BY_NAME", "HYPERPARAMETERS", "Hyperparameter", "of_method"]
+__all__ = ["AUTO", "BY_NAME", "HYPERPARAMETERS", "MANY_ROWS", "Hyperparameter", "of_method"]
 
 
 def of_method(method: str) -> list[Hyperparameter]:

@@ -31,6 +31,7 @@ PROBLEMS: Words = {
         "At least %(needed)s of memory are needed and %(free)s are free. Choose a smaller base model or a smaller rank, or end what else runs."
     ),
     "disk": _("About %(needed)s of disk are needed and %(free)s are free. Free some space and train again."),
+    "price": _("It would cost %(price)s, and %(limit)s is the most that it may cost."),
     "late": _("Looking at the rows took longer than a quarter of an hour and was given up."),
     "failed": "%(message)s",
 }
@@ -46,7 +47,7 @@ def problem_sentence(problem: Mapping[str, Any]) -> str:
     """Say what stops the job, or warns."""
     code = str(problem.get("code"))
     words = PROBLEMS.get(code) or WARNINGS.get(code) or "%(message)s"
-    values: dict[str, Any] = {"message": code, "reason": "", "line": "", **problem}
+    values: dict[str, Any] = {"message": code, "reason": "", "line": "", "price": "", "limit": "", **problem}
     values["cases"] = ", ".join(f"#{pk}" for pk in problem.get("cases") or [])
     values["served"] = ", ".join(problem.get("served") or [])
     values["needed"] = filesizeformat(problem.get("needed_bytes") or 0)

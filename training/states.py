@@ -189,6 +189,10 @@ class ErrorKind(TextChoices):
         "disk",
         _("The disk is full or cannot be written. Free some space and train again; the dataset version is safe."),
     )
+    BUDGET = (
+        "budget",
+        _("It would cost more than it may. Allow it more, or train on fewer rows or for fewer epochs."),
+    )
     PACKAGE = "package", _("Something that training needs is not installed. The message below says what to install.")
     MODEL = (
         "model",

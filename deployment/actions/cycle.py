@@ -1,6 +1,8 @@
 """The cycle: freeze, train, evaluate, deploy if better. Rows say where it stands; anybody may take its next step."""
 
+from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -13,18 +15,20 @@ from deployment import tasks
 from deployment.actions.candidate import set_canary
 from deployment.actions.errors import AlreadyLive, CycleAtWork, CycleEnded, ModelNotLoadable, ReleaseConflict
 from deployment.actions.release import deploy_model, ensure_deployment
-from deployment.models import Cycle, Deployment, DeploymentChange
+from deployment.models import Cycle, CyclePolicy, Deployment, DeploymentChange
 from deployment.queries import cycles_at_work
+from deployment.queries.policy import rules_of
+from deployment.queries.replay import can_choose_replay, choose_replay
 from deployment.states import CYCLE_MOVES, ChangeKind, CycleState, Reach, StopCode, Trigger
 from labeling.actions.case_training import return_from_training, start_training
 from labeling.models import Case, Project, User
 from labeling.states import CaseState
 from training.actions.dataset import freeze_dataset
-from training.actions.errors import JobRefused, LeakedProbe, NothingToFreeze, NotPossible
+from training.actions.errors import BadComposition, JobRefused, Leak, NothingToFreeze, NotPossible
 from training.actions.evaluation import cancel_evaluation, request_evaluation
 from training.actions.gate import judge
 from training.actions.job import cancel_job, create_job
-from training.models import DatasetVersion, Evaluation, Job, TunedModel
+from training.models import BaseModel, DatasetVersion, Evaluation, Job, TunedModel
 from training.queries import measures, passes
 from training.queries.continuing import can_continue
 from training.states import EvaluationState, GateRule, JobState
@@ -39,19 +43,25 @@ def start_cycle(
     trigger: Trigger = Trigger.HAND,
     reach: Reach = Reach.LIVE,
     canary_percent: int = 10,
+    most_price: Decimal | None = None,
 ) -> Cycle:
     """Start a cycle; workers carry it through. Raises CycleAtWork, with the one that is at work already."""
-    how = {"started_by": by, "trigger": trigger, "reach": reach, "canary_percent": canary_percent}
+    how: dict[str, Any] = {
+        "trigger": trigger,
+        "reach": reach,
+        "canary_percent": canary_percent,
+        "most_price": most_price,
+    }
     number = (Cycle.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
     try:
         with transaction.atomic():
-            cycle = Cycle.objects.create(project=project, number=number, **how)
+            cycle = Cycle.objects.create(project=project, number=number, started_by=by, **how)
             record(cycle, what="cycle", after=f"cycle {number}", by=by)
             transaction.on_commit(lambda: tasks.advance.delay(cycle.pk))
     except IntegrityError as error:
         other = cycles_at_work(project).first()
         if other is None:  # it ended in just this moment
-            return start_cycle(project=project, by=by, trigger=trigger, reach=reach, canary_percent=canary_percent)
+            return start_cycle(project=project, by=by, **how)
         raise CycleAtWork(_("A cycle is at work already."), cycle=other) from error
     return cycle
 
@@ -104,12 +114,15 @@ def _collect(cycle: Cycle) -> None:
         deployment = ensure_deployment(project=row.project)
         live = deployment.live_model
         known = live.job.dataset_version if live else None
+        policy = CyclePolicy.objects.select_related("rules_of", "preset").filter(project=row.project).first()
         try:
-            version = freeze_dataset(project=row.project, by=row.started_by)
+            version = freeze_dataset(project=row.project, by=row.started_by, composition=rules_of(policy))
             if known is not None and known.pk == version.pk:
                 _stop(row, StopCode.NOTHING_NEW, dataset_version=version)
                 return
+            chosen, replay = _training_of(policy, version, deployment.base_model)
             job = create_job(
+                **chosen,
                 dataset_version=version,
                 base_model=deployment.base_model,
                 suffix=row.project.slug,
@@ -117,15 +130,31 @@ def _collect(cycle: Cycle) -> None:
                 by=row.started_by,
                 known_version=known,
                 parent=_to_continue(deployment, version),
+                most_price=row.most_price,
             )
         except NothingToFreeze as error:
             _stop(row, StopCode.NOTHING_NEW, str(error))
-        except (LeakedProbe, JobRefused) as error:
+        except (Leak, JobRefused, BadComposition) as error:
             _stop(row, StopCode.REFUSED, str(error))
         else:
             _request_baseline(deployment, version=version, by=row.started_by)
             start_training(cases=_cases_in(version, CaseState.CORRECTED, CaseState.NOT_FIXED))
-            move(row, CycleState.TRAINING, moves=CYCLE_MOVES, dataset_version=version, job=job)
+            move(row, CycleState.TRAINING, moves=CYCLE_MOVES, dataset_version=version, job=job, replay=replay)
+
+
+def _training_of(
+    policy: CyclePolicy | None, version: DatasetVersion, base_model: BaseModel
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how a cycle's job is run, as `create_job` takes it, and how its replay was chosen; {} where nobody measured."""
+    preset = policy.preset if policy else None
+    chosen: dict[str, Any] = {}
+    if preset is not None:
+        chosen = {name: getattr(preset, name) for name in ("method", "tuning", "setup", "hyperparameters")}
+    choice = choose_replay(version.project) if policy is None or policy.measures_replay else None
+    if choice is None or not can_choose_replay(version, base_model, chosen):
+        return chosen, {}
+    chosen["hyperparameters"] = {**chosen.get("hyperparameters", {}), "replay_weight": choice.weight}
+    return chosen, asdict(choice)
 
 
 def _to_continue(deployment: Deployment, version: DatasetVersion) -> TunedModel | None:

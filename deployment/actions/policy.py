@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -11,22 +12,33 @@ from common.states import record
 from deployment.actions.cycle import start_cycle
 from deployment.actions.errors import CycleAtWork
 from deployment.models import Alert, Cycle, CyclePolicy
-from deployment.queries.policy import next_time
+from deployment.queries.policy import MONTH, new_examples, next_time, spent
 from deployment.states import Reach, SkipCode, Trigger
 from labeling.models import Project, User
-from training.queries import unfrozen_examples
 
 logger = logging.getLogger(__name__)
 
 # A number of new examples starts no second cycle so soon after the last: one that was refused would come again at once.
 PAUSE = timedelta(hours=1)
-MONTH = timedelta(days=30)
-FIELDS = ("at_count", "cron", "on_alert", "at_least", "per_month", "reach", "canary_percent")
+FIELDS = (
+    "at_count",
+    "cron",
+    "on_alert",
+    "at_least",
+    "per_month",
+    "price_per_cycle",
+    "price_per_month",
+    "rules_of",
+    "preset",
+    "measures_replay",
+    "reach",
+    "canary_percent",
+)
 
 
 @transaction.atomic
 def set_policy(*, project: Project, by: User | None = None, **values: Any) -> CyclePolicy:
-    """Say when cycles start by themselves: values of `FIELDS`; `cron` must be one that `next_time` reads."""
+    """Say when cycles start by themselves and what they learn: values of `FIELDS`; `cron` must be one that `next_time` reads."""
     now = timezone.now()
     policy, _is_new = CyclePolicy.objects.select_for_update().get_or_create(
         project=project, defaults={"looked_at": now}
@@ -57,7 +69,11 @@ def start_due_cycles() -> list[Cycle]:
             continue
         try:
             cycle = start_cycle(
-                project=policy.project, trigger=trigger, reach=Reach(policy.reach), canary_percent=policy.canary_percent
+                project=policy.project,
+                trigger=trigger,
+                reach=Reach(policy.reach),
+                canary_percent=policy.canary_percent,
+                most_price=_most_price(policy),
             )
         except CycleAtWork:
             _keep_skip(policy, SkipCode.AT_WORK)
@@ -68,7 +84,7 @@ def start_due_cycles() -> list[Cycle]:
 
 
 def _due(policy: CyclePolicy, now: datetime) -> Trigger | None:
-    n_new = unfrozen_examples(policy.project).count()
+    n_new = new_examples(policy.project).count()
     if policy.cron and next_time(policy.cron, after=policy.looked_at) <= now:
         mine = CyclePolicy.objects.filter(pk=policy.pk, looked_at=policy.looked_at)
         if not mine.update(looked_at=now):
@@ -91,23 +107,34 @@ def _answers_alert(policy: CyclePolicy) -> bool:
     alert = Alert.objects.open().filter(project=policy.project_id).order_by("began_at").last()
     if alert is None or Cycle.objects.filter(project=policy.project_id, started_at__gt=alert.began_at).exists():
         return False
-    return unfrozen_examples(policy.project).filter(accepted_at__gt=alert.began_at).count() >= policy.at_least
+    return new_examples(policy.project).filter(accepted_at__gt=alert.began_at).count() >= policy.at_least
 
 
 def _is_within_budget(policy: CyclePolicy, now: datetime) -> bool:
-    if policy.per_month is None:
-        return True
-    n = (
-        Cycle.objects.filter(project=policy.project_id, started_at__gt=now - MONTH)
-        .exclude(trigger=Trigger.HAND)
-        .count()
-    )
-    if n >= policy.per_month:
-        _keep_skip(policy, SkipCode.BUDGET, n=n, limit=policy.per_month)
-    return n < policy.per_month
+    if policy.per_month is not None:
+        cycles = Cycle.objects.filter(project=policy.project_id, started_at__gt=now - MONTH)
+        n = cycles.exclude(trigger=Trigger.HAND).count()
+        if n >= policy.per_month:
+            _keep_skip(policy, SkipCode.BUDGET, n=n, limit=policy.per_month)
+            return False
+    if policy.price_per_month is not None:
+        cost = spent(policy.project, now=now)
+        if cost >= policy.price_per_month:
+            _keep_skip(policy, SkipCode.PRICE, n=f"{cost:.2f}", limit=f"{policy.price_per_month:.2f}")
+            return False
+    return True
 
 
-def _keep_skip(policy: CyclePolicy, code: SkipCode, *, n: int = 0, limit: int = 0) -> None:
+def _most_price(policy: CyclePolicy) -> Decimal | None:
+    """Return what the next cycle may cost: its own limit, or what is left of the month's."""
+    limits = [policy.price_per_cycle] if policy.price_per_cycle is not None else []
+    if policy.price_per_month is not None:
+        left = policy.price_per_month - spent(policy.project, now=timezone.now())
+        limits.append(max(left, Decimal(0)).quantize(Decimal("0.01")))
+    return min(limits, default=None)
+
+
+def _keep_skip(policy: CyclePolicy, code: SkipCode, *, n: int | str = 0, limit: int | str = 0) -> None:
     skip = {"code": str(code), "n": n, "limit": limit}
     if skip != policy.skip or code == SkipCode.TOO_FEW:
         CyclePolicy.objects.filter(pk=policy.pk).update(skip=skip, skipped_at=timezone.now())

@@ -26,6 +26,15 @@ class Cycle(models.Model):
     trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.HAND)
     reach = models.CharField(max_length=10, choices=Reach.choices, default=Reach.LIVE)
     canary_percent = models.PositiveSmallIntegerField(default=10, help_text="the share, where it goes up to a canary")
+    most_price = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        help_text="its job is not started if it will cost more; null: any price",
+    )
+    replay = models.JSONField(
+        default=dict, help_text="why its training has this replay weight: {weight, former, drift, limit, cycle}"
+    )
     stop_reason = models.CharField(max_length=500, blank=True)
     started_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     started_at = models.DateTimeField(auto_now_add=True)

@@ -7,6 +7,7 @@ from django.db.models import Count
 
 from deployment.models import Completion, Cycle
 from deployment.queries.alert import CONVERSATION
+from deployment.queries.policy import price_of
 from deployment.queries.release import FOUND_WRONG
 from deployment.states import CYCLE_ENDED
 from labeling.models import Project
@@ -69,7 +70,7 @@ def _figures(cycle: Cycle, traffic: dict[int, tuple[int, int]]) -> CycleFigures:
         bad=rate_interval(n_bad, n) if n else None,
         train_s=summary.get("train_s"),
         total_s=summary.get("total_s"),
-        price=float(job.base_model.training_price) * job.result.get("n_tokens", 0) / 1000 if job else None,
+        price=float(price_of(job)) if job else None,
     )
 
 

@@ -2,6 +2,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -15,10 +16,9 @@ from deployment.forms.cycle import CyclePolicyForm
 from deployment.models import Cycle, CyclePolicy
 from deployment.queries import cycle_steps, cycles_at_work
 from deployment.queries.cycle_curve import CycleFigures, cycle_figures
-from deployment.queries.policy import policy_of
+from deployment.queries.policy import new_examples, policy_of, spent
 from labeling.queries import require_member
 from labeling.states import Role
-from training.queries import unfrozen_examples
 
 
 @require_GET
@@ -33,7 +33,7 @@ def index(request: HttpRequest, slug: str) -> HttpResponse:
         "charts": _charts(figures) if len(figures) > 1 else [],
         "at_work": cycles_at_work(membership.project).first(),
         "automatic": policy_of(membership.project),
-        "n_new": unfrozen_examples(membership.project).count(),
+        "n_new": new_examples(membership.project).count(),
     }
     return render_page(request, "deployment/cycle_list.html", context)
 
@@ -41,17 +41,18 @@ def index(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @login_required
 def policy(request: HttpRequest, slug: str) -> HttpResponse:
-    """When cycles start by themselves, and how far they go."""
+    """When cycles start by themselves, what they learn and how far they go."""
     membership = require_member(request, slug, Role.ADMIN)
     row = CyclePolicy.objects.filter(project=membership.project).first()
-    form = CyclePolicyForm(request.POST or None, instance=row)
+    form = CyclePolicyForm(request.POST or None, instance=row, project=membership.project)
     if request.method == "POST" and form.is_valid():
         set_policy(project=membership.project, by=membership.user, **form.cleaned_data)
         messages.success(request, _("Kept. It holds from now on."))
         return redirect("deployment-cycle-list", slug)
     status = 422 if form.errors else 200
+    context = {"form": form, "spent": spent(membership.project, now=timezone.now())}
     page, piece = "deployment/cycle_policy.html", "deployment/_cycle_policy_form.html"
-    return render_page(request, page, {"form": form}, fragment=piece, status=status)
+    return render_page(request, page, context, fragment=piece, status=status)
 
 
 @require_GET

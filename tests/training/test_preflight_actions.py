@@ -15,9 +15,9 @@ from training.actions.errors import NotPossible
 from training.actions.job import cancel_job, create_job
 from training.actions.preflight import estimate, preflight_job, start_job
 from training.actions.recovery import recover
-from training.models import Job, JobPreflight
+from training.models import BaseModel, Job, JobPreflight
 from training.preflight_words import PROBLEMS, WARNINGS, problem_sentence
-from training.states import JobState
+from training.states import ErrorKind, JobState
 
 LONG = "When does the ferry to the island leave in the morning on Sundays in May and what does it cost for two people with a dog"
 
@@ -90,6 +90,19 @@ def test_what_stops_a_job_fails_it_with_the_reason_before_it_takes_a_place(proje
     assert job.error == "Not one token would be learnt: all answers of the 1 rows are empty, or their weight is 0."
     with pytest.raises(NotPossible):
         start_job(job=job)
+
+
+def test_what_will_cost_more_than_it_may_is_not_started(project, base_model, trainer) -> None:
+    trainer("succeed")
+    BaseModel.objects.update(training_price=Decimal("10"))
+    version = freeze_dataset(project=make_correction(project, "What colour is the sky?").project)
+    dear = create_job(dataset_version=version, most_price=Decimal("2.99"))
+    preflight_job(job=dear)
+    assert (dear.state, dear.error_kind) == (JobState.FAILED, ErrorKind.BUDGET)
+    assert dear.error == "It would cost 3.00, and 2.99 is the most that it may cost."
+    allowed = create_job(dataset_version=version, most_price=Decimal("3.00"))
+    preflight_job(job=allowed)
+    assert allowed.state == JobState.QUEUED
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -65,11 +66,12 @@ def create_job(
     parent: TunedModel | None = None,
     setup: Mapping[str, Any] | None = None,
     waits_for_start: bool = False,
+    most_price: Decimal | None = None,
 ) -> Job:
     """Create a job, write its run directory and have it looked at; it is queued after that.
 
-    `waits_for_start`: only once a person has seen what will be trained, and starts it.
-
+    `waits_for_start`: only once a person has seen what will be trained, and starts it. `most_price`: it fails where the look
+    at it says that it will cost more.
     `base_model` None: the default of the project. `known_version` is what the live model was trained on: rows that are not in
     it count as new; None: all rows do. `parent` is the fine-tuned model to go on from; its base model is the job's.
     `setup` says how it is run (`training.actions.setup`).
@@ -100,6 +102,7 @@ def create_job(
             seed=seed,
             hyperparameters=check_hyperparameters(hyperparameters or {}, method=method),
             setup=check_setup(setup or {}, tuning=tuning),
+            most_price=most_price,
             created_by=by,
         )
         JobPreflight.objects.create(job=job, waits_for_start=waits_for_start)

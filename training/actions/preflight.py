@@ -5,6 +5,7 @@ import json
 import logging
 import signal
 import time
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -179,10 +180,15 @@ def _run_child(job: Job, preflight: JobPreflight) -> dict[str, Any] | None:
 
 def _conclude(job: Job, preflight: JobPreflight, report: dict[str, Any], problems: list[Problem]) -> None:
     now = timezone.now()
+    found = estimate(job, report) if report.get("n_steps") else {}
+    price = Decimal(found.get("price", 0))
+    if not problems and job.most_price is not None and price > job.most_price:
+        amounts = {"price": str(price), "limit": str(job.most_price)}
+        problems = [{"code": "price", "kind": ErrorKind.BUDGET, **amounts}]
     fields = {
         "report": report,
         "problems": problems,
-        "estimate": estimate(job, report) if report.get("n_steps") else {},
+        "estimate": found,
         "finished_at": now,
     }
     with transaction.atomic():

@@ -47,6 +47,9 @@ class Job(models.Model):
     seed = models.PositiveIntegerField(default=0)
     hyperparameters = models.JSONField(default=dict, help_text='as asked for, "auto" or a value each')
     setup = models.JSONField(default=dict, blank=True, help_text="recipe, tuning, processes, fsdp, where asked for")
+    most_price = models.DecimalField(
+        max_digits=12, decimal_places=2, null=True, help_text="it is not started if it will cost more; null: any price"
+    )
     state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.VALIDATING_FILES)
     priority = models.SmallIntegerField(default=0)
     step = models.PositiveIntegerField(default=0)
