@@ -273,6 +273,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "care-for-logs": {"task": "deployment.tasks.care_for_logs", "schedule": 60.0, "options": {"expires": 60.0}},
     "look-at-engines": {"task": "deployment.tasks.look_at_engines", "schedule": 15.0, "options": {"expires": 15.0}},
+    "sample-answers": {"task": "deployment.tasks.sample_answers", "schedule": 900.0, "options": {"expires": 900.0}},
     "judge-comparisons": {
         "task": "deployment.tasks.judge_comparisons",
         "schedule": 60.0,

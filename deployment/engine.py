@@ -46,6 +46,7 @@ class AnswerEnd:
     time_to_first_token_s: float | None
     duration_s: float | None
     scores: list[TokenScore] | None = None
+    mean_logprob: float | None = None  # of its tokens, where the engine tells it
 
 
 def read_health() -> dict[str, Any]:
@@ -178,6 +179,7 @@ def _end_of(part: dict[str, Any]) -> AnswerEnd:
         time_to_first_token_s=part.get("time_to_first_token_s"),
         duration_s=part.get("duration_s"),
         scores=[_score_of(score) for score in part["logprobs"]] if part.get("logprobs") is not None else None,
+        mean_logprob=part.get("mean_logprob"),
     )
 
 

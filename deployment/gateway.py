@@ -202,6 +202,7 @@ async def generate(
         n_prompt_tokens=end.n_prompt_tokens,
         n_completion_tokens=end.n_completion_tokens,
         time_to_first_token_s=end.time_to_first_token_s,
+        mean_logprob=end.mean_logprob,
     )
     if on_end is not None:
         on_end(end)

@@ -89,6 +89,7 @@ async def stream_answer(
         time_to_first_token_s=first_s,
         duration_s=time.monotonic() - began,
         scores=scores if parameters.get("logprobs") is not None else None,
+        mean_logprob=sum(each.logprob for each in scores) / len(scores) if scores else None,
     )
 
 

@@ -146,8 +146,11 @@ class Detector(TextChoices):
     PERSONAL = "personal", _("Personal data")
     CAME_BACK = "came_back", _("It came back")
     RULES = "rules", _("Against the project's rules")
+    UNCERTAIN = "uncertain", _("Sample: unsure")
+    NOVEL = "novel", _("Sample: unlike what is known")
 
 
+SAMPLERS = (Detector.UNCERTAIN, Detector.NOVEL)  # find nothing wrong: they choose what a reviewer looks at
 DETECTORS_OFF = (Detector.RULES,)  # as long as a project has chosen nothing
 
 

@@ -49,6 +49,14 @@ def examine_answers() -> None:
     examine()
 
 
+@shared_task(time_limit=600)
+def sample_answers() -> None:
+    """Put a sample of the traffic before the reviewers."""
+    from deployment.actions.sampling import sample_answers as sample
+
+    sample()
+
+
 @shared_task(time_limit=60)
 def start_due_cycles() -> None:
     """Start the cycles that a project's policy asks for now."""

@@ -248,6 +248,7 @@ class Source(TextChoices):
     API = "api", _("API")
     DETECTOR = "detector", _("Detector")
     TEST = "test", _("Failed test")
+    SAMPLE = "sample", _("Sample")
 
 
 class ExampleKind(TextChoices):

@@ -82,6 +82,7 @@ class Row:
         self.text = text
         self.sampler = Sampler(generation.sampling)
         self.scores: list[Line] = []
+        self.logprob = 0.0  # of the answer so far, by the model alone
         self.n_stored = 0
         self.n_tokens = 0
         self.last_token = 0
@@ -207,7 +208,7 @@ class BatchedModel:
             row.n_stored = end
             n_read += len(piece)
             if not row.is_reading:
-                self._take(row, row.sampler.pick(logits[0]), logits[0])
+                self._take(row, row.sampler.pick(logits[0]), logits[0], float(logits[0].float().logsumexp(-1)))
                 n_tokens += 1
         return n_tokens
 
@@ -228,6 +229,7 @@ class BatchedModel:
             mask=self._mask(positions, end),
         )
         likeliest = logits.argmax(-1).tolist()
+        normalisers = logits.float().logsumexp(-1).tolist()
         for row in answering:
             # All of them before the first one leaves: leaving moves what another row has stored.
             row.n_stored += 1
@@ -235,7 +237,8 @@ class BatchedModel:
             if row.is_reading:
                 continue
             is_greedy = row.generation.sampling.is_plainly_greedy
-            self._take(row, likeliest[i] if is_greedy else row.sampler.pick(logits[i]), logits[i])
+            token = likeliest[i] if is_greedy else row.sampler.pick(logits[i])
+            self._take(row, token, logits[i], normalisers[i])
         return len(answering)
 
     def _mask(self, positions: torch.Tensor, end: int) -> torch.Tensor:
@@ -256,13 +259,17 @@ class BatchedModel:
         """The logits (B, V) that follow the last of `tokens`."""
         return self._compute(torch.tensor(tokens, device=self._device), positions, mask, self._cache)
 
-    def _take(self, row: Row, token: int, logits: torch.Tensor) -> None:
-        """Append the token, picked by these logits (V,), to the row's answer; send what can be sent, end what ends."""
+    def _take(self, row: Row, token: int, logits: torch.Tensor, normaliser: float) -> None:
+        """Append the token, picked by these logits (V,), to the row's answer; send what can be sent, end what ends.
+
+        `normaliser` is the logarithm of the sum of the logits' exponentials.
+        """
         generation = row.generation
         if row.first_token_at is None:
             row.first_token_at = time.monotonic()
         row.last_token = token
         row.n_tokens += 1
+        row.logprob += float(logits[token]) - normaliser
         if token in self.end_tokens:
             self._end(row, "stop")
             return
@@ -297,6 +304,7 @@ class BatchedModel:
                     "prompt_tokens": len(row.prompt),
                     "completion_tokens": row.n_tokens,
                 },
+                "mean_logprob": round(row.logprob / row.n_tokens, 4) if row.n_tokens else None,
                 "time_to_first_token_s": round((row.first_token_at or now) - generation.started_at, 4),
                 "duration_s": round(now - generation.started_at, 4),
                 **({} if generation.sampling.n_logprobs is None else {"logprobs": row.scores}),

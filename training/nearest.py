@@ -5,7 +5,7 @@ by cosine. They know Chinese badly, so that shared pairs of words (of characters
 Workers call this; the web processes must not carry numpy, so it is imported when it is called.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import nlargest
@@ -58,6 +58,21 @@ def nearest(question: str, answer: str, texts: Iterable[Text], *, n: int) -> lis
             found.append(Near(each.key, sum(parts) / 2, *parts))
         found = nlargest(n, found, key=lambda near: (near.score, -near.key))
     return found
+
+
+def similarities(texts: Sequence[str], known: Iterable[str]) -> list[float]:
+    """Return for each text how near the nearest of `known` is, by meaning alone: a cosine, 0 where nothing is known.
+
+    `known` is read in batches, never all at once.
+    """
+    if not texts:
+        return []
+    own, rows = _embed([each[:LONGEST] for each in texts]), iter(known)
+    highest = [0.0] * len(texts)
+    while batch := list(islice(rows, BATCH)):
+        near = (_embed([each[:LONGEST] for each in batch]) @ own.T).max(axis=0).tolist()
+        highest = [max(pair) for pair in zip(highest, near, strict=True)]
+    return highest
 
 
 def _embed(texts: list[str]) -> Any:

@@ -15,7 +15,7 @@ from common.conversations import ConversationError, clean, digest
 from common.states import record
 from deployment.detectors import Answer, KnownCase, Rules, find_faults, find_known
 from deployment.models import Completion, Detection, DetectorSettings
-from deployment.states import CompletionState, Detector
+from deployment.states import SAMPLERS, CompletionState, Detector
 from labeling.actions.case import report_output
 from labeling.actions.errors import LabelingError
 from labeling.models import Case, CaseKey, Correction, Project, Report, User
@@ -84,9 +84,8 @@ def _examine(rows: Sequence[Completion], project: Project) -> None:
         keys = [row.key for row in done]
         reported = set(Report.objects.filter(completion_key__in=keys).values_list("completion_key", flat=True))
         since = timezone.now() - timedelta(days=1)
-        n_opened = Detection.objects.filter(project=project, has_opened=True, created_at__gte=since).aggregate(
-            n=Count("case", distinct=True)
-        )["n"]
+        found_today = Detection.objects.filter(project=project, has_opened=True, created_at__gte=since)
+        n_opened = found_today.exclude(detector__in=SAMPLERS).aggregate(n=Count("case", distinct=True))["n"]
         opened: list[KnownCase] = []
         for row in done:
             if row.pk in pks and found[row.pk] and row.key not in reported:
@@ -122,6 +121,7 @@ def _report(row: Completion, found: dict[Detector, str], known: Sequence[KnownCa
     except LabelingError as error:  # such as a prompt that nobody could be taught with
         logger.info("%s is not reported: %s", row.key, error)
         return None
+    Completion.objects.filter(pk=row.pk, case=None).update(case=joined)
     has_opened = joined.source == Source.DETECTOR and joined.n_reports == 1
     Detection.objects.bulk_create(
         [

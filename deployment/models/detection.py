@@ -2,7 +2,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from deployment.models.traffic import Completion
-from deployment.states import DETECTORS_OFF, Detector
+from deployment.states import DETECTORS_OFF, SAMPLERS, Detector
 from labeling.models import Case, Project
 
 
@@ -15,6 +15,7 @@ class DetectorSettings(models.Model):
     forbidden_pattern = models.CharField(_("pattern that no answer may match"), max_length=500, blank=True)
     must_be_json = models.BooleanField(_("every answer must be JSON"), default=False)
     max_cases_per_day = models.PositiveSmallIntegerField(_("cases opened in a day, at most"), default=50)
+    samples_per_day = models.PositiveSmallIntegerField(_("answers a day that are put before reviewers"), default=0)
 
     @classmethod
     def of(cls, project: Project) -> "DetectorSettings":
@@ -24,7 +25,7 @@ class DetectorSettings(models.Model):
 
     @property
     def on(self) -> list[str]:
-        return [each for each in Detector.values if each not in self.off]
+        return [each for each in Detector.values if each not in self.off and each not in SAMPLERS]
 
 
 class Detection(models.Model):

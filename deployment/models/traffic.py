@@ -68,6 +68,9 @@ class Completion(models.Model):
     n_completion_tokens = models.PositiveIntegerField(null=True)
     time_to_first_token_s = models.FloatField(null=True)
     duration_s = models.FloatField(null=True)
+    mean_logprob = models.FloatField(
+        null=True, help_text="of its tokens, in nats: how sure the model was; null: the engine does not say"
+    )
     rating = models.SmallIntegerField(default=0, help_text="1 thumbs up, -1 thumbs down")
     case = models.ForeignKey(Case, models.SET_NULL, null=True, related_name="completions")
     is_examined = models.BooleanField(default=False, help_text="the detectors have looked at it")

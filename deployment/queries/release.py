@@ -9,13 +9,15 @@ from django.db.models import Count, Max, Q
 from deployment.models import Completion, Deployment, DeploymentChange, ShadowAnswer
 from deployment.states import LIVE_CHANGES, ChangeKind, CompletionState, ShadowVerdict, Stage
 from labeling.models import Project
-from labeling.states import CaseState
+from labeling.states import CaseState, Source
 from training.intervals import rate_interval
 from training.models import TunedModel
 
 FORMER_WINDOW = timedelta(days=30)
+# An answer of a sample is not known to be wrong before a reviewer has said so.
+UNJUDGED = Q(case__source=Source.SAMPLE, case__state__in=[str(CaseState.OPEN), str(CaseState.CLAIMED)])
 # Somebody or something found the answer wrong, and no reviewer has dismissed that.
-FOUND_WRONG = (Q(rating=-1) | Q(case__isnull=False)) & ~Q(case__state=CaseState.DISMISSED)
+FOUND_WRONG = (Q(rating=-1) | (Q(case__isnull=False) & ~UNJUDGED)) & ~Q(case__state=CaseState.DISMISSED)
 BAD = Q(state=CompletionState.FAILED) | FOUND_WRONG
 
 

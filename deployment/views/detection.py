@@ -12,6 +12,7 @@ from deployment.actions.detection import change_detectors
 from deployment.forms.detector import DetectorForm
 from deployment.models import DetectorSettings
 from deployment.queries.detection import precisions
+from deployment.states import SAMPLERS
 from labeling.queries import require_member
 from labeling.states import Role
 
@@ -26,6 +27,7 @@ def detector_edit(request: HttpRequest, slug: str) -> HttpResponse:
         change_detectors(project=membership.project, by=membership.user, **form.chosen())
         messages.success(request, _("The detectors are changed. They look at the answers to come."))
         return redirect("deployment-detector-edit", slug)
-    rows = [(figures, form[f"on_{figures.detector.value}"]) for figures in precisions(membership.project)]
-    context = {"form": form, "rows": rows}
+    found = precisions(membership.project)
+    rows = [(each, form[f"on_{each.detector.value}"]) for each in found if each.detector not in SAMPLERS]
+    context = {"form": form, "rows": rows, "samples": [each for each in found if each.detector in SAMPLERS]}
     return render_page(request, "deployment/detector_edit.html", context, status=422 if form.errors else 200)

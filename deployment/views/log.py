@@ -22,7 +22,15 @@ from labeling.states import Role
 CHUNK = 500
 COLUMNS = (
     *("key", "created_at", "model_name", "state", "finish_reason", "rating", "case_id", "thread", "user"),
-    *("n_prompt_tokens", "n_completion_tokens", "time_to_first_token_s", "duration_s", "messages", "response"),
+    *(
+        "n_prompt_tokens",
+        "n_completion_tokens",
+        "time_to_first_token_s",
+        "duration_s",
+        "mean_logprob",
+        "messages",
+        "response",
+    ),
 )
 
 

@@ -139,6 +139,7 @@ class StubEngine:
                 {
                     **({} if body.get("logprobs") is None else {"logprobs": scores}),
                     "finish_reason": "stop",
+                    "mean_logprob": -0.25,
                     "usage": {"prompt_tokens": 7, "completion_tokens": len(pieces)},
                     "time_to_first_token_s": 0.01,
                     "duration_s": 0.05,

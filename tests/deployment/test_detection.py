@@ -7,7 +7,7 @@ from deployment.actions import upkeep
 from deployment.actions.detection import change_detectors, examine_answers
 from deployment.models import Completion, Detection, DetectorSettings
 from deployment.queries.detection import precisions
-from deployment.states import CompletionState, Detector
+from deployment.states import SAMPLERS, CompletionState, Detector
 from labeling.actions.case import correct_case, dismiss_case, report_output
 from labeling.models import Case, PreferencePair, Report
 from labeling.states import CaseState, Source
@@ -121,7 +121,13 @@ def test_precision_counts_cases_by_what_reviewers_made_of_them(project, bob, rit
 def test_an_admin_chooses_the_detectors(project, alice, sign_in) -> None:
     client, address = sign_in(alice), reverse("deployment-detector-edit", args=["kitchen"])
     assert "no verdict yet" in client.get(address).content.decode()
-    form = {"on_loop": "on", "forbidden_words": "Acme", "max_cases_per_day": "5", "forbidden_pattern": ""}
+    form = {
+        "on_loop": "on",
+        "forbidden_words": "Acme",
+        "max_cases_per_day": "5",
+        "samples_per_day": "0",
+        "forbidden_pattern": "",
+    }
     assert client.post(address, form).status_code == 302
     settings = DetectorSettings.of(project)
     assert (settings.on, settings.forbidden_words, settings.max_cases_per_day) == (["loop"], "Acme", 5)
@@ -131,7 +137,7 @@ def test_an_admin_chooses_the_detectors(project, alice, sign_in) -> None:
 
 
 def test_only_the_rules_are_off_at_first(project) -> None:
-    assert set(Detector.values) - set(DetectorSettings.of(project).on) == {"rules"}
+    assert set(Detector.values) - set(DetectorSettings.of(project).on) == {Detector.RULES, *SAMPLERS}
 
 
 def test_cases_are_sorted_by_how_often_they_are_asked(project, rita, sign_in) -> None:

@@ -60,6 +60,7 @@ async def test_an_answer_is_logged_with_its_numbers(engine, deployment, project)
     assert await read(route, completion) == "smollm2-135m-instruct says hello"
     row = await Completion.objects.aget()
     assert (row.state, row.finish_reason, row.n_completion_tokens) == (CompletionState.DONE, "stop", 3)
+    assert row.mean_logprob == -0.25
     assert row.response == completion.response == "smollm2-135m-instruct says hello"
 
 

@@ -127,6 +127,8 @@ def test_scores_tell_each_token_of_the_answer_and_change_nothing_of_it(engine):
     scores = last["logprobs"]
     assert scored.text == plain.text  # a token may be half a character, so the tokens' own texts need not add up to it
     assert len(scores) == last["usage"]["completion_tokens"]
+    mean = sum(score["logprob"] for score in scores) / len(scores)
+    assert last["mean_logprob"] == plain.wait()["mean_logprob"] == pytest.approx(mean, abs=1e-4)
     for score in scores:
         # Greedy: each token is the likeliest one in its place.
         assert len(score["top"]) == 2
