@@ -186,6 +186,9 @@ training-evaluation-create admin
 training-evaluation-show reviewer evaluation
 training-evaluation-download reviewer evaluation
 training-evaluation-card reviewer
+training-benchmark-list reviewer
+training-benchmark-add admin
+training-benchmark-remove admin benchmark
 training-gate-edit admin
 training-suite-list admin
 training-suite-remove admin suite

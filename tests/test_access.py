@@ -65,7 +65,7 @@ from tests.factories import (
     TunedModelFactory,
     UserFactory,
 )
-from training.models import Checkpoint, Evaluation, File, JobPreflight, OwnSuite, Preset
+from training.models import BenchmarkResult, Checkpoint, Evaluation, File, JobPreflight, OwnSuite, Preset
 
 pytestmark = pytest.mark.any_database
 
@@ -152,6 +152,15 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     return {
         "base_model": base_model.pk,
         "base_slug": base_model.slug if name == "kitchen" else "nobody",
+        "benchmark": BenchmarkResult.objects.create(
+            project=project,
+            model_name="m",
+            tool="inspect",
+            task="a",
+            metric="accuracy",
+            value=0.5,
+            ran_at=timezone.now(),
+        ).pk,
         "suite": OwnSuite.objects.create(project=project, name="a", rows=[], n_rows=0).pk,
         "bulk": BulkAction.objects.create(project=project, kind="cases", what="severity", by=rita).pk,
         "bulk_kind": "cases" if name == "kitchen" else "another",

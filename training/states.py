@@ -234,6 +234,13 @@ GATE_DEFAULTS: dict[str, float | None] = {
 GATE_CEILINGS = (GateRule.BROKEN, GateRule.FORGOTTEN, GateRule.DRIFT, GateRule.BASE_DRIFT, GateRule.HELD_OUT)
 
 
+class BenchmarkTool(TextChoices):
+    """Who ran a public benchmark."""
+
+    LM_EVAL = "lm_eval", "lm-evaluation-harness"
+    INSPECT = "inspect", "Inspect"
+
+
 class ExportState(TextChoices):
     """A file of a dataset version that a worker makes.
 

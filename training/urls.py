@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from training.views import (
     base_model,
+    benchmark,
     checkpoint,
     compare,
     composition,
@@ -63,6 +64,9 @@ project_urls = [
     path("models/<int:pk>/made-of/", model.model_lineage, name="training-model-lineage"),
     path("evaluations/", evaluation.evaluation_list, name="training-evaluation-list"),
     path("evaluations/new/", evaluation.evaluation_create, name="training-evaluation-create"),
+    path("evaluations/benchmarks/", benchmark.benchmark_list, name="training-benchmark-list"),
+    path("evaluations/benchmarks/add/", benchmark.benchmark_add, name="training-benchmark-add"),
+    path("evaluations/benchmarks/<int:pk>/remove/", benchmark.benchmark_remove, name="training-benchmark-remove"),
     path("evaluations/card/", evaluation_report.evaluation_card, name="training-evaluation-card"),
     path("gate/", gate.gate_edit, name="training-gate-edit"),
     path("suites/", suite.suite_list, name="training-suite-list"),

@@ -67,7 +67,9 @@ from labeling.models import (
     User,
 )
 from labeling.states import (
+    ComparisonOutcome,
     ComparisonSource,
+    ComparisonState,
     ExampleKind,
     PromptImportState,
     RateUnit,
@@ -80,13 +82,20 @@ from labeling.states import (
     VoteChoice,
     WebhookEvent,
 )
-from tests.factories import JobFactory, MembershipFactory, TaskFactory, TunedModelFactory, UserFactory
+from tests.factories import (
+    ComparisonFactory,
+    JobFactory,
+    MembershipFactory,
+    TaskFactory,
+    TunedModelFactory,
+    UserFactory,
+)
 from tests.preflight_sample import ESTIMATE
 from tests.preflight_sample import REPORT as PREFLIGHT
 from training.actions.dataset import freeze_dataset
 from training.actions.job import append_event
-from training.models import Checkpoint, Evaluation, EvaluationResult, Job, JobPreflight, Preset
-from training.states import EvaluationState, JobState, Suite
+from training.models import BenchmarkResult, Checkpoint, Evaluation, EvaluationResult, Job, JobPreflight, Preset
+from training.states import BenchmarkTool, EvaluationState, JobState, Suite
 
 SLUG = "demo"
 
@@ -330,6 +339,31 @@ def _training(project: Project, admin: User) -> dict[str, Any]:
                 answer=test.rejected if row == baseline else test.chosen,
                 is_right=row == evaluation,
             )
+    measured = {
+        "project": project,
+        "tool": BenchmarkTool.LM_EVAL,
+        "task": "gsm8k",
+        "metric": "exact_match (strict-match)",
+    }
+    for name, value in ((model.name, 0.05), (job.base_model.slug, 0.03)):
+        BenchmarkResult.objects.create(
+            model_name=name,
+            value=value,
+            stderr=0.02,
+            n=100,
+            settings={"shots": 5, "version": 3.0},
+            ran_at=now,
+            **measured,
+        )
+    origins = {"origin_a": model.name, "origin_b": job.base_model.slug}
+    ComparisonFactory(
+        project=project,
+        source=ComparisonSource.EVALUATION,
+        state=ComparisonState.DECIDED,
+        outcome=ComparisonOutcome.A,
+        decided_at=now,
+        **origins,
+    )
     deployment = Deployment.objects.get(project=project)
     change = DeploymentChange.objects.create(
         deployment=deployment, kind=ChangeKind.DEPLOY, to_model=model, reason="Knows the book club.", by=admin

@@ -1,3 +1,4 @@
+from training.models.benchmark import BenchmarkResult
 from training.models.checkpoint import Checkpoint
 from training.models.dataset import DatasetRow, DatasetVersion
 from training.models.evaluation import Evaluation, EvaluationResult, GateLimits
@@ -12,6 +13,7 @@ from training.models.suite import BlindPair, OwnSuite
 
 __all__ = [
     "BaseModel",
+    "BenchmarkResult",
     "BlindPair",
     "Checkpoint",
     "DatasetExport",

@@ -1,12 +1,17 @@
 """What people made of a candidate's answers beside the live model's."""
 
+from collections import Counter
 from dataclasses import dataclass
 
-from labeling.states import ComparisonOutcome, ComparisonState
+from labeling.models import Comparison, Project
+from labeling.states import ComparisonOutcome, ComparisonSource, ComparisonState
 from training.intervals import Interval, rate_interval
 from training.models import Evaluation
+from training.strength import Strength, strengths
 
 WINNERS = (ComparisonOutcome.A, ComparisonOutcome.B)
+N_COMPARISONS = 5000  # the newest
+N_MODELS = 30  # those with the most comparisons
 
 
 @dataclass(frozen=True)
@@ -37,3 +42,25 @@ def blind_result(evaluation: Evaluation) -> BlindResult | None:
         n_even=len(outcomes) - len(won),
         win_rate=rate_interval(sum(won), len(won)) if won else None,
     )
+
+
+def model_strengths(project: Project) -> list[Strength]:
+    """Return how strong the models are by all blind comparisons between two of them, the strongest first; [] without any.
+
+    Even ones are half a win of each.
+    """
+    rows = Comparison.objects.filter(
+        project=project, source=ComparisonSource.EVALUATION, state=ComparisonState.DECIDED
+    ).exclude(outcome=ComparisonOutcome.SPLIT)
+    met: Counter[str] = Counter()
+    wins: Counter[tuple[str, str]] = Counter()
+    for a, b, outcome in rows.order_by("-pk").values_list("origin_a", "origin_b", "outcome")[:N_COMPARISONS]:
+        if a == b or not a or not b:
+            continue
+        met[a] += 1
+        met[b] += 1
+        share = 1.0 if outcome == ComparisonOutcome.A else 0.0 if outcome == ComparisonOutcome.B else 0.5
+        wins[a, b] += share  # type: ignore[assignment]
+        wins[b, a] += 1 - share  # type: ignore[assignment]
+    kept = {name for name, _n in met.most_common(N_MODELS)}
+    return strengths({pair: n for pair, n in wins.items() if kept.issuperset(pair)})

@@ -12,6 +12,7 @@ from labeling.queries import require_member
 from labeling.states import Role
 from training.models import Evaluation, TunedModel
 from training.queries import passes
+from training.queries.blind import model_strengths
 from training.queries.report import CARD_MEASURES, CSV_HEAD, own_rows, report_card, report_rows
 
 
@@ -54,7 +55,8 @@ def evaluation_card(request: HttpRequest, slug: str) -> HttpResponse:
         metrics = evaluation.metrics if evaluation else {}
         values = {name: metrics.get(name) for name in CARD_MEASURES}
         rows.append({**row, **values, "passes": evaluation is not None and passes(evaluation)})
-    return render_page(request, "training/evaluation_card.html", {"page": page, "rows": rows})
+    context = {"page": page, "rows": rows, "strengths": model_strengths(membership.project)}
+    return render_page(request, "training/evaluation_card.html", context)
 
 
 def _attached(response: HttpResponse, name: str) -> HttpResponse:
