@@ -1,4 +1,5 @@
 import json
+import threading
 from concurrent.futures import wait
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 from ml.data import encode_prompt
 from ml.engine import Engine
 from ml.engine_cache import SlotCache
-from ml.engine_model import LOADING, EngineError, find_context_length, find_end_tokens, find_forward
+from ml.engine_model import LOADING, EngineError, find_context_length, find_end_tokens, find_forward, load_model
 from ml.engine_sampling import Sampling
 from tests.ml.engine_cast import (
     PATIENCE_S,
@@ -203,6 +204,22 @@ def test_cancelling_frees_the_place(root):
     assert silent.lines == []
     assert "finish_reason" not in heard.lines[-1]
     assert engine.health()["models"][0]["n_active"] == 0
+    engine.close(wait=True)
+
+
+def test_no_thread_outlives_its_load(root, monkeypatch):
+    """One that has computed keeps a team of threads, which would make each step slower (ml.engine.run_apart)."""
+    loading = []
+
+    def load(**options):
+        loading.append(threading.current_thread())
+        return load_model(**options)
+
+    monkeypatch.setattr("ml.engine.load_model", load)
+    engine = Engine(root=root, dtype=torch.float32, device=torch.device("cpu"))
+    engine.load(name="a", path="a").result(PATIENCE_S)
+    loading[0].join(PATIENCE_S)
+    assert not loading[0].is_alive()
     engine.close(wait=True)
 
 
