@@ -1,7 +1,7 @@
 """Answers that say the same again and again.
 
 The words are counted without digits, so that a loop with a counter is one too, and a Chinese, Japanese or Korean character
-is a word. Three shapes: the end repeats one group of words; few of the runs of four words are different; one long
+is a word. Four shapes: the same letters come again within one word; the end repeats one group of words; few of the runs of four words are different; one long
 sentence comes many times.
 """
 
@@ -14,6 +14,9 @@ from deployment.detectors.answer import Answer
 _WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]|\p{L}[\p{L}\p{M}'’]*")
 _SENTENCE = regex.compile(r"[.!?。！？\n]+")
 _SIGNS = regex.compile(r"([^\s\w]|_)(?:\s*\1){79,}|(\d+)(?:[\s,.]+\2){14,}")
+# a few letters that come again within a word: "WelWelWel", "hahaha" for lines
+_SYLLABLES = regex.compile(r"(\p{L}{1,12}?)\1{11,}")
+FEWEST_LETTERS = 36  # of such a word
 _ASKS_FOR_IT = regex.compile(
     r"\b(?:repeat(?:ed|edly|ing|s)?|again and again|over and over|\d+ times|chorus|refrain|lyrics|tongue twister)\b"
     r"|重复|反复|[\d一二三四五六七八九十百]+\s*遍|副歌|歌词|绕口令",
@@ -25,6 +28,7 @@ FEWEST_WORDS = 48
 RUN = 4
 TAIL = 120  # words: a long good beginning hides no loop
 LEAST_DIFFERENT = 0.5
+N_NOTHING_ELSE = 5  # sentences of an answer that are all the same
 N_SAME_SENTENCES, FEWEST_IN_SENTENCE, LEAST_SHARE = 4, 5, 0.4
 
 
@@ -33,6 +37,11 @@ def find_loop(answer: Answer) -> str:
         return ""
     if signs := _SIGNS.search(answer.text):
         return signs.group()[:40]
+    pieces = [piece.strip() for piece in _SENTENCE.split(answer.text) if piece.strip()]
+    if len(pieces) >= N_NOTHING_ELSE and len(set(pieces)) == 1:
+        return pieces[0][:80]
+    if letters := next((each for each in _SYLLABLES.finditer(answer.text) if len(each[0]) >= FEWEST_LETTERS), None):
+        return letters[0][:40]
     words = [word.casefold() for word in _WORD.findall(answer.text)]
     lines = [line.strip() for line in answer.text.splitlines() if line.strip()]
     if len(lines) >= N_SAME_SENTENCES and len(set(lines[:-1])) == 1:

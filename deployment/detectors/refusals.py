@@ -15,12 +15,21 @@ _VERBS = (
     r"respond|engage|participate|support|continue|process|perform|carry out|execute|recommend|advise|disclose|talk about|comment|"
     r"tell you (?:how|what|that|about|which|who|where|why)|translate|summari[sz]e|access|browse|view|open|proceed|promote|condone|agree to|honou?r|address|accommodate|satisfy|say)\b"
 )
-_CANNOT = r"(?:can['’]?t|can ?not|could(?: not|n['’]t)|won['’]t|will not|am (?:not able|unable|not allowed|not permitted|not in a position|not comfortable)(?: to)?|['’]m (?:not able|unable|not allowed|not permitted|not in a position|not comfortable)(?: to)?|must (?:decline|refuse)(?: to)?|(?:have|need) to (?:decline|refuse)(?: to)?|decline to|refuse to|don['’]t feel comfortable|do not feel comfortable|would rather not|['’]d rather not|prefer not to)"
+_CANNOT = r"(?:can['’]?t|can ?not|could(?: not|n['’]t)|won['’]t|will not|are (?:not able|unable|not allowed|not permitted)(?: to)?|am (?:not able|unable|not allowed|not permitted|not in a position|not comfortable)(?: to)?|['’]m (?:not able|unable|not allowed|not permitted|not in a position|not comfortable)(?: to)?|must (?:decline|refuse)(?: to)?|(?:have|need) to (?:decline|refuse)(?: to)?|decline to|refuse to|don['’]t feel comfortable|do not feel comfortable|would rather not|['’]d rather not|(?:would |['’]d )?prefer not to|(?:do not|don['’]t) think (?:that )?i (?:should|can|could))(?:\s+and\s+(?:will|shall|may) not)?"
 _ADVERBS = (
     r"(?:\s+(?:really|actually|simply|just|currently|possibly|in good conscience|directly|ethically|legally|not))*"
 )
 _ENGLISH = re.compile(
     rf"\b(?:i|we)\s?{_ADVERBS}\s*{_CANNOT}{_ADVERBS}\s+(?:be able to\s+|to\s+)?(?:{_VERBS}|that\b|this\b|your request)",
+    re.I,
+)
+_ENGLISH_UNABLE = re.compile(
+    r"\b(?:i|we)\s+(?:(?:currently|simply|really|just)\s+)?(?:"
+    r"(?:do not|don['’]t)\s+have\s+(?:the |any |an? )?(?:ability|capabilit(?:y|ies)|capacity|means|permission|authority|answer)\b"
+    r"|lack\s+(?:the )?(?:ability|capabilit(?:y|ies)|capacity|means|permission)\b"
+    r"|(?:have been|['’]ve been|was|am|are)\s+(?:programmed|instructed|designed|trained|configured|told)\s+not\s+to\s+(?:answer|discuss|help|talk|share|respond|provide|comment|give|do|engage)\b"
+    r"|(?:am|are|will)\s+(?:going to )?(?:have to )?(?:decline|refuse)\b)"
+    r"|\bi['’]m\s+(?:going to (?:have to )?(?:decline|refuse|pass)|(?:programmed|instructed|designed|trained|told) not to (?:answer|discuss|help|talk|share|respond|provide|comment|give|do|engage))\b",
     re.I,
 )
 _ENGLISH_WHOLE = re.compile(
@@ -29,8 +38,11 @@ _ENGLISH_WHOLE = re.compile(
     re.I,
 )
 _ENGLISH_OTHER = re.compile(
-    r"^\W*(?:(?:sorry|i['’]m sorry|i am sorry|i apologi[sz]e|unfortunately)\W[^.!?\n]{0,40}?)?(?:"
-    r"(?:this|that|your|the) (?:request|question|content|topic|prompt|task|query)[^.!?\n]{0,60}?(?:violates|goes against|is against|is not something|isn['’]t something|cannot be (?:answered|fulfilled|completed)|is inappropriate|falls outside)"
+    r"^\W*(?:(?:sorry|i['’]m (?:sorry|afraid)|i am (?:sorry|afraid)|i apologi[sz]e|(?:my )?apologies|unfortunately|i regret)\W[^.!?\n]{0,40}?)?(?:"
+    r"(?:this|that|your|the) (?:request|question|content|topic|prompt|task|query)[^.!?\n]{0,60}?(?:violates|goes against|is against|is not something|isn['’]t something|(?:cannot|can['’]?t|could not) be (?:answered|fulfilled|completed|processed|handled|granted|met|accepted)|is inappropriate|falls outside)"
+    r"|(?:this|that|it)(?: is|['’]s)? (?:outside|beyond|not within|not in)(?: of)?(?: what| the scope| my)\b[^.!?\n]{0,40}?\b(?:i|me|my|we|help|capabilit\w+|abilit\w+|scope)\b"
+    r"|(?:this|that|it) (?:violates|breaches|goes against|is against) (?:our|my|the) [^.!?\n]{0,40}?(?:polic|guideline|terms|rules)"
+    r"|(?:no comment|no can do)\s*(?:[.!]|$)"
     r"|(?:this|that|it) is (?:not|n['’]t) something (?:that )?(?:i|we)\b|(?:this|that)['’]?s not something (?:that )?(?:i|we)\b|(?:this|that) isn['’]t something (?:that )?(?:i|we)\b"
     r"|(?:it|this) (?:is|would be|would) (?:against my|not (?:be )?(?:appropriate|ethical|possible) for me)|it goes against my"
     r"|my (?:guidelines|programming|policies|policy|safety)[^.!?\n]{0,40}(?:prevent|prohibit|forbid|do(?:es)? not (?:allow|permit)|don['’]t (?:allow|permit))"
@@ -57,6 +69,9 @@ _CHINESE_OTHER = re.compile(
     rf"^\W*(?:(?:很|非常|十分)?(?:抱歉|对不起|遗憾|不好意思)\W*)?(?:(?:这个|该|此|您的?|你的?)(?:问题|请求|要求|内容|话题)[^。！？\n]{{0,16}}?(?:我(?:也)?{_CHINESE_CANNOT}|违反|违背|不符合.{{0,10}}(?:规定|政策|准则)|无法回答|不予)|恕我?(?:无法|不能|难)|(?:作为|身为)[^。！？\n]{{0,20}}(?:AI|人工智能|语言模型|助手|机器人)[^。！？\n]{{0,30}}?(?:无法|不能|没有(?:能力|权限|个人)|不具备|不会))",
     re.I,
 )
+_CHINESE_SHORT = re.compile(
+    r"^[^。！？\n]{0,24}?(?:无可奉告|爱莫能助|不予置评|恕不(?:奉告|回答)|无法作答|不便作答|(?<!她)(?<!他)我(?:也|实在|真的)*做不到)[。！\s]*$"
+)
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|^>.*$|```.*?(?:```|\Z)", re.S | re.M)
 _WANTED = re.compile(
     r"\b(?:refus(?:e[sd]?|al|ing)|declin(?:e[sd]?|ing)|reject(?:ion|ing)?|apolog(?:y|ise|ize|ies)|turn(?:ing)? down|cancel(?:l?ing|lation)?|excuse)\b"
@@ -82,10 +97,10 @@ def find_refusal(answer: Answer) -> str:
     if _helps_all_the_same(answer.text) or _ASKS_FOR_MORE.search(answer.text):
         return ""
     start = _QUOTED.sub(" ", answer.text.strip()[: 2 * BEGINNING])[:BEGINNING].strip()
-    for pattern in (_ENGLISH_WHOLE, _ENGLISH_OTHER, _ENGLISH_SELF, _CHINESE_SORRY, _CHINESE_OTHER):
+    for pattern in (_ENGLISH_WHOLE, _ENGLISH_OTHER, _ENGLISH_SELF, _CHINESE_SHORT, _CHINESE_SORRY, _CHINESE_OTHER):
         if match := pattern.search(start):
             return match.group().strip()
-    for pattern in (_ENGLISH, _CHINESE):
+    for pattern in (_ENGLISH, _ENGLISH_UNABLE, _CHINESE):
         if (match := pattern.search(start)) and _is_early(start, match.start()):
             return match.group().strip()
     return ""

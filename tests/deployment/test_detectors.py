@@ -22,6 +22,8 @@ FAULTY = [
         "loop",
         GOOD + "\n" + "\n".join(f"The answer to the {x} question is the same as that before." for x in "abcdefgh" * 2),
     ),
+    ("loop", "Joseph A. " * 7),
+    ("loop", "Boil it for " + "WelWel" * 12),
     ("empty", ""),
     ("empty", " \n"),
     ("empty", "…"),
@@ -31,6 +33,15 @@ FAULTY = [
     ("refusal", "It would not be appropriate for me to answer this."),
     ("refusal", "很抱歉，我无法回答这个问题。"),
     ("refusal", "这个问题我不便回答。"),
+    ("refusal", "I'd prefer not to answer that."),
+    ("refusal", "We are unable to fulfil this request."),
+    ("refusal", "I do not have the ability to answer questions like this."),
+    ("refusal", "Your request cannot be processed."),
+    ("refusal", "对此我无可奉告。"),
+    ("refusal", "Apologies, but this isn't something I'm permitted to talk about."),
+    ("refusal", "That is outside of what I'm able to help with."),
+    ("language", "पहले पानी उबालें, फिर अंडे डालें।"),
+    ("language", "Сначала вскипятите воду."),
     ("language", "先把水烧开，然后把鸡蛋放进锅里煮八分钟，再用冷水冷却。"),
     ("language", "Man legt das Ei acht Minuten in kochendes Wasser und kühlt es danach mit kaltem Wasser ab."),
     ("personal", "Ask Peter at peter.huber@posteo.de, he knows."),
@@ -41,6 +52,13 @@ FINE = [
     (GOOD, "How do I boil an egg?"),
     ("Knock, knock. " * 12, "Repeat “knock, knock” 12 times."),
     ("- Name:\n- Age:\n- Town:\n- Name of the mother:\n- Name of the father:", "Make a form."),
+    ("Ha" * 9 + ", that is a good one!", "What is brown and sticky? A stick."),
+    ("Да, конечно, это можно.", "Это можно варить?"),
+    ("I have been told not to worry: eight minutes are enough.", "Tell a story about an egg."),
+    (
+        "她试了三次，最后说：我做不到。于是大家一起帮她把鸡蛋煮好，第二天又教会了她怎么做饭。",
+        "写一个关于鸡蛋的小故事。",
+    ),
     ("42", "What is six times seven?"),
     ("是", "水会结冰吗？"),
     ("I'm sorry to hear that. Put it into cold water first and drink something.", "I burnt my hand."),
@@ -109,4 +127,4 @@ def test_the_rules_of_a_project(rules: Rules, bad: str, good: str) -> None:
 
 
 def test_a_pattern_that_takes_too_long_finds_nothing() -> None:
-    assert faults("ab" * 20 + "c", rules=Rules(forbidden_pattern=r"(a|b|ab)*+x|^(([ab])+)+$")) == set()
+    assert faults("ab" * 17 + "c", rules=Rules(forbidden_pattern=r"(a|b|ab)*+x|^(([ab])+)+$")) == set()
