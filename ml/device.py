@@ -1,11 +1,16 @@
 """Where and in which precision a model computes."""
 
 import ctypes
+import json
 import time
 from dataclasses import dataclass
 
 import torch
 
+from ml.errors import DataError
+from ml.rundir import RunDirectory, write_json
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # bf16 has to be this much faster than fp32 on a CPU before its rounding is worth it.
 WORTHWHILE = 1.25
 # Names of glibc's malloc.h.
@@ -18,8 +23,8 @@ class Device:
     dtype: torch.dtype
 
 
-def pick_device(*, threads: int | None) -> Device:
-    """The GPU in bf16 if there is one, else the CPU in whichever precision it multiplies faster, which is measured.
+def pick_device(*, threads: int | None, is_measured: bool = True) -> Device:
+    """The GPU in bf16 if there is one, else the CPU in whichever precision it multiplies faster, where that is measured, else fp32.
 
     Processors with AVX512-BF16 or AMX may be twice as fast in bf16, or twice as slow under some hypervisors.
     """
@@ -27,7 +32,25 @@ def pick_device(*, threads: int | None) -> Device:
         return Device(name="cuda", dtype=torch.bfloat16)
     if threads:
         torch.set_num_threads(threads)
-    return Device(name="cpu", dtype=faster_dtype())
+    return Device(name="cpu", dtype=faster_dtype() if is_measured else torch.float32)
+
+
+def training_device(run: RunDirectory, *, threads: int | None) -> Device:
+    """As `pick_device`, with one precision for all of a run: of several processes, and of those that resume it.
+
+    That of config.json ("float32" or "bfloat16"), else that with which the run began, else the faster one. Raises DataError.
+    """
+    device = pick_device(threads=threads, is_measured=False)
+    if device.name != "cpu":
+        return device
+    kept = run.path / "precision.json"
+    wanted = run.config.get("precision") or (json.loads(kept.read_text()).get("precision") if kept.exists() else None)
+    if wanted is None:
+        wanted = str(faster_dtype()).removeprefix("torch.")
+        write_json(kept, {"precision": wanted})
+    if wanted not in PRECISIONS:
+        raise DataError(f"There is no precision {wanted!r}.")
+    return Device(name="cpu", dtype=PRECISIONS[wanted])
 
 
 def model_dtype(device: Device) -> torch.dtype:

@@ -26,7 +26,7 @@ from ml.arguments import is_checkpoint, shared_arguments
 from ml.batch import collate, head, learnt_hidden
 from ml.checkpoints import Checkpoints, last_checkpoint
 from ml.data import Encoded, encode_example
-from ml.device import Device, keep_freed_memory, pick_device
+from ml.device import Device, keep_freed_memory, training_device
 from ml.errors import DataError
 from ml.hyperparameters import AUTO, gettext_noop
 from ml.losses import token_logprobs
@@ -309,7 +309,7 @@ def dpo(run: RunDirectory) -> Row:
     start = time.monotonic()
     transformers.utils.logging.disable_progress_bar()
     keep_freed_memory()
-    device = pick_device(threads=run.config.get("threads"))
+    device = training_device(run, threads=run.config.get("threads"))
     if (run.config.get("launch") or {}).get("processes", 1) > 1:
         raise DataError("Learning from preferences trains in one process; several are for learning from answers.")
     tuning = run.config.get("tuning", AUTO)

@@ -24,7 +24,7 @@ from ml.arguments import shared_arguments
 from ml.attention import use_packed_attention
 from ml.checkpoints import last_checkpoint
 from ml.data import Encoded, encode_example
-from ml.device import Device, flops_per_token, keep_freed_memory, peak_flops, pick_device
+from ml.device import Device, flops_per_token, keep_freed_memory, peak_flops, training_device
 from ml.errors import DataError
 from ml.hyperparameters import gettext_noop
 from ml.losses import head_loss
@@ -318,8 +318,9 @@ def train(run: RunDirectory, *, chosen: dict[str, str]) -> Row:
     transformers.utils.logging.disable_progress_bar()
     keep_freed_memory()
     config = run.config
-    device = pick_device(threads=None if is_launched() else config.get("threads"))
-    state = PartialState(cpu=device.name == "cpu")
+    state = PartialState(cpu=not torch.cuda.is_available())
+    with state.main_process_first():  # it says in which precision all of them compute
+        device = training_device(run, threads=None if is_launched() else config.get("threads"))
     tuning = config.get("tuning", AUTO)
     if tuning == AUTO:
         tuning, chosen = "lora", chosen | {"tuning": gettext_noop("an adapter learns what most rows have to teach")}

@@ -24,7 +24,7 @@ from ml.attention import packed_attention
 from ml.batch import Tensors, collate, head, learnt_hidden
 from ml.checkpoints import last_checkpoint, save_model
 from ml.data import Encoded, Message, encode_example, encode_prompt
-from ml.device import Device, keep_freed_memory, model_dtype, pick_device
+from ml.device import Device, keep_freed_memory, model_dtype, training_device
 from ml.errors import DataError
 from ml.generate import load_model
 from ml.loops import ENDING_WEIGHT, loop_rows
@@ -244,7 +244,7 @@ def sft(run: RunDirectory) -> Row:
     start = time.monotonic()
     transformers.utils.logging.disable_progress_bar()
     keep_freed_memory()
-    device = pick_device(threads=run.config.get("threads"))
+    device = training_device(run, threads=run.config.get("threads"))
     model, tokenizer = load_model(Path(run.config["base"]), device=Device(device.name, model_dtype(device)))
     train, valid = read_rows(run, "train.jsonl", tokenizer), read_rows(run, "valid.jsonl", tokenizer)
     if not train:

@@ -239,7 +239,7 @@ def test_what_is_told_of_pairs():
 
 @pytest.mark.parametrize(("tuning", "message"), [("qlora", "QLoRA needs a GPU"), ("partial", "no tuning 'partial'")])
 def test_a_tuning_that_cannot_be_had_fails_with_a_sentence(make_run, tuning, message, capsys, monkeypatch):
-    monkeypatch.setattr(dpo, "pick_device", lambda threads: dpo.Device("cpu", torch.float32))
+    monkeypatch.setattr(dpo, "training_device", lambda run, threads: dpo.Device("cpu", torch.float32))
     run = make_run("run", tuning=tuning)
     assert dpo.main([str(run)]) == rundir.EXIT_DATA
     assert message in result(run)["error"]["message"]

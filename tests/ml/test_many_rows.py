@@ -7,10 +7,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ml import many_rows, rundir, sft
-from ml.device import flops_per_token
+from ml.device import flops_per_token, training_device
 from ml.errors import DataError
 from ml.many_rows import resolve
 from ml.plan import choose_recipe
+from ml.rundir import RunDirectory
 from tests.ml.tiny import assistant, save_tiny, user
 
 # PEFT asks the model by a name that transformers is about to drop.
@@ -44,6 +45,7 @@ def make_run(tmp_path):
         path.mkdir()
         usual = {"method": "sft", "recipe": "many_rows", "base": str(base), "seed": 1, "threads": 1, "parent_pid": None}
         usual["smoke_test"] = False  # a model of random weights says nothing
+        usual["precision"] = "float32"  # what is compared is the arithmetic, not the processor's rounding
         wanted = HYPERPARAMETERS | (hyperparameters or {})
         (path / "config.json").write_text(json.dumps(usual | {"hyperparameters": wanted} | config))
         for file, lines in (("train", rows), ("valid", ROWS[:3])):
@@ -205,3 +207,15 @@ def test_two_processes_train_as_one_does(make_run):
     assert [event["code"] for event in events(two)] == [event["code"] for event in events(one)]
     assert (two / "model" / "model.safetensors").exists()
     assert (two / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(make_run, monkeypatch):
+    """Which one is faster is measured, and a second measurement may say something else."""
+    run = RunDirectory(make_run("run", precision=None))
+    monkeypatch.setattr("ml.device.faster_dtype", lambda: torch.bfloat16)
+    assert training_device(run, threads=1).dtype == torch.bfloat16
+    monkeypatch.setattr("ml.device.faster_dtype", lambda: torch.float32)
+    assert training_device(run, threads=1).dtype == torch.bfloat16
+    assert training_device(RunDirectory(make_run("new", precision=None)), threads=1).dtype == torch.float32
+    with pytest.raises(DataError):
+        training_device(RunDirectory(make_run("odd", precision="float8")), threads=1)

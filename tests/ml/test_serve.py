@@ -104,7 +104,7 @@ def test_generate_streams_text_and_a_last_line(served):
         lines = [json.loads(line) for line in response.iter_lines()]
     assert all(set(line) == {"text"} for line in lines[:-1])
     assert len(lines) > 2
-    assert set(lines[-1]) == {"finish_reason", "usage", "time_to_first_token_s", "duration_s"}
+    assert set(lines[-1]) == {"finish_reason", "usage", "mean_logprob", "time_to_first_token_s", "duration_s"}
     assert lines[-1]["usage"]["completion_tokens"] == 20
 
 
