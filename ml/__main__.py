@@ -24,6 +24,8 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # A thread that waits for another spins first. The default, milliseconds, costs a busy machine two thirds of its speed.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    # Without it, sums in float32 depend on where in memory a thread's numbers happen to lie (oneMKL's reproducibility).
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     command, rest = (argv[0] if argv else ""), argv[1:]
     os.environ.setdefault("HF_HUB_OFFLINE", "0" if command == "pull" else "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

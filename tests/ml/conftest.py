@@ -5,6 +5,8 @@ import pytest
 
 from ml.prepare import prepare
 
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as ml/__main__.py does, before anything is multiplied
+
 
 @pytest.fixture(scope="session")
 def bundled_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -50,7 +50,8 @@ def test_many_points_become_few_and_keep_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "–"), (0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (7384, "2 h 3 min")]
+    ("seconds", "text"),
+    [("", "–"), (None, "–"), (0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (7384, "2 h 3 min")],
 )
 def test_durations_are_read_in_two_units(seconds, text) -> None:
     assert duration(seconds) == text

@@ -5,9 +5,9 @@ register = template.Library()
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
-    """Render a number of seconds in its two largest units; a dash for None."""
-    if seconds is None:
+def duration(seconds: float | str | None) -> str:
+    """Render a number of seconds in its two largest units; a dash for None, and for "" as templates give what is not there."""
+    if seconds is None or isinstance(seconds, str):
         return "–"
     whole = round(seconds)
     values = {"h": whole // 3600, "min": whole % 3600 // 60, "s": whole % 60}
