@@ -13,7 +13,7 @@ BEGINNING = 320  # characters
 _VERBS = (
     r"(?:help|assist|provid(?:e|ing)|answer(?:ing)?|help(?:ing)?|discussing|sharing|giving|fulfil+|comply|discuss|generate|create|produce|write|offer|share|complete|give|do (?:that|this|so)|"
     r"respond|engage|participate|support|continue|process|perform|carry out|execute|recommend|advise|disclose|talk about|comment|"
-    r"tell you (?:how|what|that|about|which|who|where|why)|translate|summari[sz]e|access|browse|view|open|proceed|promote|condone|agree to|honou?r|address|accommodate|satisfy|say)\b"
+    r"tell you (?:how|what|that|about|which|who|where|why)|translate|summari[sz]e|access|browse|view|open|proceed|promote|condone|agree to|honou?r|be of (?:assistance|help|service)|address|accommodate|satisfy|say)\b"
 )
 _CANNOT = r"(?:can['’]?t|can ?not|could(?: not|n['’]t)|won['’]t|will not|are (?:not able|unable|not allowed|not permitted)(?: to)?|am (?:not able|unable|not allowed|not permitted|not in a position|not comfortable)(?: to)?|['’]m (?:not able|unable|not allowed|not permitted|not in a position|not comfortable)(?: to)?|must (?:decline|refuse)(?: to)?|(?:have|need) to (?:decline|refuse)(?: to)?|decline to|refuse to|don['’]t feel comfortable|do not feel comfortable|would rather not|['’]d rather not|(?:would |['’]d )?prefer not to|(?:do not|don['’]t) think (?:that )?i (?:should|can|could))(?:\s+and\s+(?:will|shall|may) not)?"
 _ADVERBS = (
@@ -44,7 +44,7 @@ _ENGLISH_OTHER = re.compile(
     r"|(?:this|that|it) (?:violates|breaches|goes against|is against) (?:our|my|the) [^.!?\n]{0,40}?(?:polic|guideline|terms|rules)"
     r"|(?:no comment|no can do)\s*(?:[.!]|$)"
     r"|(?:this|that|it) is (?:not|n['’]t) something (?:that )?(?:i|we)\b|(?:this|that)['’]?s not something (?:that )?(?:i|we)\b|(?:this|that) isn['’]t something (?:that )?(?:i|we)\b"
-    r"|(?:it|this) (?:is|would be|would) (?:against my|not (?:be )?(?:appropriate|ethical|possible) for me)|it goes against my"
+    r"|(?:it|this|that)(?: is|['’]s| would be| would) (?:against my|not (?:be )?(?:appropriate|ethical|possible) for me)|it goes against my"
     r"|my (?:guidelines|programming|policies|policy|safety)[^.!?\n]{0,40}(?:prevent|prohibit|forbid|do(?:es)? not (?:allow|permit)|don['’]t (?:allow|permit))"
     r"|i (?:must|have to|need to|will have to) (?:respectfully |politely )?(?:decline|refuse)\b|i (?:respectfully |politely )(?:decline|refuse)\b|i refuse to\b)",
     re.I,
@@ -58,7 +58,9 @@ _CHINESE_VERBS = (
     r"(?:提供|回答|帮助|协助|帮|完成|满足|生成|讨论|处理|执行|撰写|编写|写|给出|给您|给你|为您|为你|访问|获取|继续|参与|支持|答复|回复|"
     r"评论|发表|透露|告诉|创作|创建|翻译|识别|查看|打开|解答|进行|分享|推荐|答应|接受|响应|做|完成|就此|对此|按照|遵从|说|谈论|直接)"
 )
-_CHINESE_CANNOT = r"(?:无法|没有?能力|不能|不便|不可以|没有?办法|没法|难以|拒绝|不会|不适合|无权|恕难|不方便)"
+_CHINESE_CANNOT = (
+    r"(?:无法|没有?(?:能力|权限|资格)|不能|不便|不可以|没有?办法|没法|难以|拒绝|不会|不适合|无权|恕难|不方便)"
+)
 _CHINESE = re.compile(
     rf"(?:我|本人|我们|这边|恕我|请恕)(?:目前|暂时|现在|实在|真的|恐怕|也|还|并|是|只能说|可能|们)*{_CHINESE_CANNOT}.{{0,12}}?{_CHINESE_VERBS}"
 )
