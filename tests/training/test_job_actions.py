@@ -10,6 +10,7 @@ from common.models import Transition
 from labeling.models import Project
 from tests.factories import DatasetVersionFactory
 from tests.training.conftest import make_correction, make_demonstration
+from training.actions import job as jobs
 from training.actions import runner
 from training.actions.dataset import freeze_dataset
 from training.actions.errors import BadHyperparameter, BaseModelNotReady, NotPossible, NoTrainingRows
@@ -246,3 +247,27 @@ def test_preparing_twice_is_safe(job) -> None:
     prepare_job(job=job)
     assert job.state == JobState.QUEUED
     assert (job.run_dir / "train.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("wish", "before", "meanwhile", "after"),
+    [
+        (cancel_job, JobState.VALIDATING_FILES, JobState.QUEUED, JobState.CANCELLED),
+        (pause_job, JobState.QUEUED, JobState.RUNNING, JobState.PAUSED),
+    ],
+)
+def test_a_job_that_a_worker_moves_on_in_this_moment_obeys_all_the_same(
+    job, monkeypatch, wish, before, meanwhile, after
+) -> None:
+    change, n_moved = jobs.change_state, []
+
+    def late(row: Job, *args, **more) -> None:
+        if not n_moved:
+            n_moved.append(Job.objects.filter(pk=row.pk).update(state=meanwhile))
+        change(row, *args, **more)
+
+    Job.objects.filter(pk=job.pk).update(state=before)
+    monkeypatch.setattr(jobs, "change_state", late)
+    wish(job=job)
+    assert n_moved == [1]
+    assert Job.objects.get(pk=job.pk).state == after

@@ -136,16 +136,19 @@ def nudge(job: Job) -> None:
 
 def cancel_job(*, job: Job, by: User | None = None) -> None:
     """Stop a job for good. A running one is killed by its worker within a second. Raises NotPossible when it has ended."""
+    is_running = Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(cancel_requested_at=timezone.now())
     job.refresh_from_db()
+    if is_running:
+        return
+    before = job.state
     try:
-        if job.state == JobState.RUNNING:
-            if Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(cancel_requested_at=timezone.now()):
-                job.refresh_from_db()
-                return
-            job.refresh_from_db()
         change_state(job, JobState.CANCELLED, by=by, finished_at=timezone.now())
     except StateError as error:
-        raise NotPossible(_("The job has already ended.")) from error
+        job.refresh_from_db()
+        if job.has_ended or job.state == before:
+            raise NotPossible(_("The job has already ended.")) from error
+        cancel_job(job=job, by=by)  # a worker moved it on in this very moment
+        return
     forget_checkpoints(job=job)
 
 
@@ -244,12 +247,14 @@ def _change_or_refuse(job: Job, after: JobState, by: User | None, *, is_done: tu
     job.refresh_from_db()
     if job.state in is_done:
         return
+    before = job.state
     try:
         change_state(job, after, by=by)
     except StateError as error:
         job.refresh_from_db()
-        if job.state not in is_done:  # else somebody else was faster, with the same wish
+        if job.has_ended or job.state == before:
             raise NotPossible from error
+        _change_or_refuse(job, after, by, is_done=is_done)  # somebody else was faster, perhaps with the same wish
 
 
 def _write_run_directory(job: Job, known: DatasetVersion | None) -> None:
