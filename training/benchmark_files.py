@@ -60,11 +60,9 @@ def read_benchmark(content: bytes) -> list[Measured]:
             rows = list(_of_lm_eval(found))
         else:
             raise UnreadableBenchmark("unknown")
-    except (AttributeError, KeyError, TypeError, OverflowError, OSError, IndexError) as error:
-        raise UnreadableBenchmark("unknown") from error
     except UnreadableBenchmark:
         raise
-    except ValueError as error:
+    except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
         raise UnreadableBenchmark("unknown") from error
     if not rows:
         raise UnreadableBenchmark("no_result")
@@ -117,13 +115,11 @@ def _of_lm_eval(found: Mapping[str, Any]) -> Iterator[Measured]:
             "version": (found.get("versions") or {}).get(task),
             "limit": found["config"].get("limit"),
         }
+        kept = {key: each for key, each in settings.items() if each is not None}
         for name, value in values.items():
             metric, _comma, filtered = name.partition(",")
-            if metric.endswith("_stderr") or not _is_number(value):
+            if metric.endswith("_stderr") or not filtered or not _is_number(value):  # no filter: alias, sample_len
                 continue
-            if not filtered:
-                continue  # alias, sample_len
-            kept = {key: each for key, each in settings.items() if each is not None}
             yield Measured(
                 tool=BenchmarkTool.LM_EVAL,
                 model=_lm_eval_model(found),

@@ -58,7 +58,7 @@ def _n_due(project: Project, per_day: int) -> int:
 
 def _pick(project: Project, n: int) -> list[tuple[Completion, Detector, str]]:
     """Return up to `n` answers with why each was chosen: in turn the least sure and the least known."""
-    rows = [row for row in _eligible(project) if not _is_a_case(row)]
+    rows = _without_cases(project, _eligible(project))
     unsure = [row for row in rows if row.mean_logprob is not None and (row.n_completion_tokens or 0) >= FEWEST_TOKENS]
     unsure.sort(key=lambda row: row.mean_logprob or 0.0)
     near = similarities([row.question for row in rows], _known(project)) if rows else []
@@ -96,15 +96,21 @@ def _eligible(project: Project) -> list[Completion]:
     ]
 
 
-def _is_a_case(row: Completion) -> bool:
-    """Whether the same answer to the same prompt is one already, dismissed ones too. What cannot be a case is one, too."""
-    try:
-        prompt = clean(row.messages, ends_with="user")
-        answer = clean([*prompt, {"role": "assistant", "content": row.response}], ends_with="assistant")[-1]["content"]
-    except ConversationError:
-        return True
-    same = {"prompt_hash": digest(prompt), "output_hash": digest(answer)}
-    return Case.objects.filter(project_id=row.project_id, **same).exists()
+def _without_cases(project: Project, rows: list[Completion]) -> list[Completion]:
+    """Leave out what is a case already, also a dismissed one, word for word, and what could not be one."""
+    by_hashes: dict[tuple[str, str], Completion] = {}
+    for row in rows:
+        try:
+            *prompt, answer = clean(
+                [*row.messages, {"role": "assistant", "content": row.response}], ends_with="assistant"
+            )
+        except ConversationError:
+            continue
+        by_hashes.setdefault((digest(prompt), digest(answer["content"])), row)
+    outputs = [output for _prompt, output in by_hashes]
+    cases = Case.objects.filter(project=project, output_hash__in=outputs)
+    known = set(cases.values_list("prompt_hash", "output_hash"))
+    return [row for hashes, row in by_hashes.items() if hashes not in known]
 
 
 def _known(project: Project) -> Iterator[str]:

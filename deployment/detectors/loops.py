@@ -1,8 +1,8 @@
 """Answers that say the same again and again.
 
 The words are counted without digits, so that a loop with a counter is one too, and a Chinese, Japanese or Korean character
-is a word. Four shapes: the same letters come again within one word; the end repeats one group of words; few of the runs of four words are different; one long
-sentence comes many times.
+is a word. Five shapes: one sentence is all there is, again and again; the same letters come again within one word; the end
+repeats one group of words; few of the runs of four words are different; one long sentence comes many times.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from deployment.detectors.answer import Answer
 _WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]|\p{L}[\p{L}\p{M}'’]*")
 _SENTENCE = regex.compile(r"[.!?。！？\n]+")
 _SIGNS = regex.compile(r"([^\s\w]|_)(?:\s*\1){79,}|(\d+)(?:[\s,.]+\2){14,}")
-# a few letters that come again within a word: "WelWelWel", "hahaha" for lines
+# A few letters that come again within a word, as in "WelWelWel".
 _SYLLABLES = regex.compile(r"(\p{L}{1,12}?)\1{11,}")
 FEWEST_LETTERS = 36  # of such a word
 _ASKS_FOR_IT = regex.compile(

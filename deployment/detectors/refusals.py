@@ -23,13 +23,13 @@ _ENGLISH = re.compile(
     rf"\b(?:i|we)\s?{_ADVERBS}\s*{_CANNOT}{_ADVERBS}\s+(?:be able to\s+|to\s+)?(?:{_VERBS}|that\b|this\b|your request)",
     re.I,
 )
+_UNABLE_TO = r"(?:answer|discuss|help|talk|share|respond|provide|comment|give|do|engage)\b"
 _ENGLISH_UNABLE = re.compile(
-    r"\b(?:i|we)\s+(?:(?:currently|simply|really|just)\s+)?(?:"
+    r"\b(?:i|we)(?:\s+(?:am|are|was|have been)|['’](?:m|re|ve been))?\s+(?:(?:currently|simply|really|just)\s+)?(?:"
     r"(?:do not|don['’]t)\s+have\s+(?:the |any |an? )?(?:ability|capabilit(?:y|ies)|capacity|means|permission|authority|answer)\b"
     r"|lack\s+(?:the )?(?:ability|capabilit(?:y|ies)|capacity|means|permission)\b"
-    r"|(?:have been|['’]ve been|was|am|are)\s+(?:programmed|instructed|designed|trained|configured|told)\s+not\s+to\s+(?:answer|discuss|help|talk|share|respond|provide|comment|give|do|engage)\b"
-    r"|(?:am|are|will)\s+(?:going to )?(?:have to )?(?:decline|refuse)\b)"
-    r"|\bi['’]m\s+(?:going to (?:have to )?(?:decline|refuse|pass)|(?:programmed|instructed|designed|trained|told) not to (?:answer|discuss|help|talk|share|respond|provide|comment|give|do|engage))\b",
+    rf"|(?:programmed|instructed|designed|trained|configured|told)\s+not\s+to\s+{_UNABLE_TO}"
+    r"|(?:will\s+(?:have to )?|going to (?:have to )?)(?:decline|refuse|pass)\b)",
     re.I,
 )
 _ENGLISH_WHOLE = re.compile(

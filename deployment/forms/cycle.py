@@ -14,10 +14,10 @@ from labeling.models import Project
 from training.models import DatasetVersion, Preset
 
 GROUPS = (
-    (_("When"), ("at_count", "cron", "on_alert", "at_least", "per_month")),
-    (_("What is learnt, also in cycles that somebody starts"), ("rules_of", "preset", "measures_replay")),
-    (_("What it may cost"), ("price_per_cycle", "price_per_month")),
-    (_("How far"), ("reach", "canary_percent")),
+    ("when", _("When"), ("at_count", "cron", "on_alert", "at_least", "per_month")),
+    ("what", _("What is learnt, also in cycles that somebody starts"), ("rules_of", "preset", "measures_replay")),
+    ("cost", _("What it may cost"), ("price_per_cycle", "price_per_month")),
+    ("reach", _("How far"), ("reach", "canary_percent")),
 )
 
 
@@ -84,9 +84,9 @@ class CyclePolicyForm(forms.ModelForm):
             self.fields[name].required = False
         self.fields["cron"].widget.attrs |= {"placeholder": "0 3 * * 1", "spellcheck": "false", "dir": "ltr"}
 
-    def groups(self) -> list[tuple[Any, list[forms.BoundField]]]:
-        """Return the fields in the order of the page, each group under its title."""
-        return [(title, [self[name] for name in names]) for title, names in GROUPS]
+    def groups(self) -> list[tuple[str, Any, list[forms.BoundField]]]:
+        """Return (key, title, fields) of each group, in the order of the page."""
+        return [(key, title, [self[name] for name in names]) for key, title, names in GROUPS]
 
     def clean_cron(self) -> str:
         cron = " ".join(self.cleaned_data["cron"].split())

@@ -63,7 +63,7 @@ def spent(project: Project, *, now: datetime) -> Decimal:
 
 def price_of(job: Job) -> Decimal:
     """Return what a job's training cost, by the tokens that it went through; 0 for one that did not end well."""
-    return job.base_model.training_price * (job.result.get("n_tokens") or 0) / 1000
+    return job.base_model.price_of_training(job.result.get("n_tokens") or 0)
 
 
 def _skip_sentence(policy: CyclePolicy) -> str:

@@ -88,7 +88,7 @@ def estimate(job: Job, report: dict[str, Any]) -> dict[str, Any]:
     text, so that no digit is lost.
     """
     n_tokens = (report.get("n_tokens_seen") or 0) + (report.get("n_tokens_general") or 0)
-    price = job.base_model.training_price * n_tokens / 1000
+    price = job.base_model.price_of_training(n_tokens)
     known = {"n_tokens": n_tokens, **({"price": f"{price:.2f}"} if price else {})}
     return known | _estimate_time(job, n_tokens, tokens_per_s=report.get("tokens_per_s"))
 

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from pathlib import Path
 
 from django.conf import settings
@@ -66,6 +67,9 @@ class BaseModel(models.Model):
     @property
     def standing_name(self) -> str:
         return str(BaseModelState(self.standing).label)
+
+    def price_of_training(self, n_tokens: int) -> Decimal:
+        return self.training_price * n_tokens / 1000
 
     @property
     def is_at_work(self) -> bool:

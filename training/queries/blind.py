@@ -1,6 +1,6 @@
 """What people made of a candidate's answers beside the live model's."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from labeling.models import Comparison, Project
@@ -53,14 +53,14 @@ def model_strengths(project: Project) -> list[Strength]:
         project=project, source=ComparisonSource.EVALUATION, state=ComparisonState.DECIDED
     ).exclude(outcome=ComparisonOutcome.SPLIT)
     met: Counter[str] = Counter()
-    wins: Counter[tuple[str, str]] = Counter()
+    wins: dict[tuple[str, str], float] = defaultdict(float)
     for a, b, outcome in rows.order_by("-pk").values_list("origin_a", "origin_b", "outcome")[:N_COMPARISONS]:
         if a == b or not a or not b:
             continue
         met[a] += 1
         met[b] += 1
         share = 1.0 if outcome == ComparisonOutcome.A else 0.0 if outcome == ComparisonOutcome.B else 0.5
-        wins[a, b] += share  # type: ignore[assignment]
-        wins[b, a] += 1 - share  # type: ignore[assignment]
+        wins[a, b] += share
+        wins[b, a] += 1 - share
     kept = {name for name, _n in met.most_common(N_MODELS)}
     return strengths({pair: n for pair, n in wins.items() if kept.issuperset(pair)})
