@@ -6,16 +6,24 @@ Here the weights that multiply the same numbers lie in one matrix, the rotation 
 and values are asked as one.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from ml.engine_cache import SlotCache
+from ml.engine_forward import LONGEST_BLOCK, Piece, hide_later
 from ml.engine_linear import join_linears
 
 # kinds of rotation whose angles depend on the position alone
 FIXED_ROTATIONS = ("default", "linear", "llama3")
+SHORT_BLOCKS = (64, 128)
+N_TRIED = 64
+
+# queries (N, H, D) and a layer's store (S, 2 * H_kv, C, D), keys before values: what they attend to, (N, ...)
+Attend = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Layer:
@@ -51,56 +59,118 @@ class FastLlama:
         self._head = join_linears(model.lm_head)
         positions = torch.arange(config.max_position_embeddings)[None]
         cos, sin = model.model.rotary_emb(self._embedding[:1, None], positions)
-        # the second half of a head turns against the first: its sign is in the table, (P, D)
+        # The second half of a head turns against the first: its sign is in the table. Values are turned by nothing.
+        # Both (P, 2, D): how queries and keys turn, and how values do.
         half = self._size // 2
-        self._cos, self._sin = cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
+        sin = torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
+        self._cos = torch.stack([cos[0], torch.ones_like(sin)], dim=1)
+        self._sin = torch.stack([sin, torch.zeros_like(sin)], dim=1)
+        self._kinds = torch.tensor([0] * (self._n_heads + self._n_kv) + [1] * self._n_kv)
+        self.block = find_block(self._n_heads // self._n_kv, self._size, self._embedding.dtype)
 
-    def __call__(
-        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: SlotCache
+    def read(self, pieces: Sequence[Piece], cache: SlotCache) -> torch.Tensor:
+        """The logits (B, V) that follow the last token of each of the B pieces, all read at once."""
+        tokens = [token for piece in pieces for token in piece.tokens]
+        positions = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
+        lengths = [len(piece.tokens) for piece in pieces]
+        slots = torch.tensor([piece.slot for piece in pieces]).repeat_interleave(torch.tensor(lengths))
+        cache.place(slots=slots, positions=positions)
+        masks = [hide_later_in(piece) for piece in pieces]
+
+        def attend(queries: torch.Tensor, store: torch.Tensor) -> torch.Tensor:
+            found = [
+                functional.scaled_dot_product_attention(
+                    own.transpose(0, 1)[None],
+                    store[piece.slot : piece.slot + 1, : self._n_kv, : piece.end],
+                    store[piece.slot : piece.slot + 1, self._n_kv :, : piece.end],
+                    attn_mask=mask,
+                    is_causal=mask is None,
+                    enable_gqa=True,
+                )[0].transpose(0, 1)
+                for piece, own, mask in zip(pieces, queries.split(lengths), masks, strict=True)
+            ]
+            return torch.cat(found)
+
+        last = torch.tensor(lengths).cumsum(0) - 1
+        return self._compute(torch.tensor(tokens), positions, attend, cache, last)
+
+    def step(self, tokens: Sequence[int], positions: Sequence[int], end: int, cache: SlotCache) -> torch.Tensor:
+        """The logits (B, V) that follow one more token in each of the slots 0 to B - 1."""
+        ids, places = torch.tensor([tokens, positions])
+        n_rows = len(ids)
+        cache.place(slots=torch.arange(n_rows), positions=places)
+        mask = hide_later(places, end, self._embedding.dtype)
+
+        def attend(queries: torch.Tensor, store: torch.Tensor) -> torch.Tensor:
+            # the heads that share keys and values are their queries
+            grouped = queries.view(n_rows, self._n_kv, -1, self._size)
+            keys, values = store[:n_rows, : self._n_kv, :end], store[:n_rows, self._n_kv :, :end]
+            return functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
+
+        return self._compute(ids, places, attend, cache, None)
+
+    def _compute(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        attend: Attend,
+        cache: SlotCache,
+        wanted: torch.Tensor | None,
     ) -> torch.Tensor:
-        """The logits (B, V) that follow the last of `ids` (B, T), of which the cache knows the places.
-
-        `mask`: (B, 1, 1, end) where T is 1; None where a row continues what it has read.
-        """
-        n_rows, n_new = ids.shape
-        n_q, n_kv, size = self._n_heads, self._n_kv, self._size
-        n_turned = n_q + n_kv
-        cos, sin = self._cos[positions][:, :, None], self._sin[positions][:, :, None]
-        if n_new > 1:
-            columns = torch.arange(int(positions[0, -1]) + 1)
-            mask = columns <= positions[0, :, None]
+        """The logits (B, V) after the tokens at `wanted` (B,), or after all, of `ids` (N,) at `positions` (N,)."""
+        n_tokens, n_q = len(ids), self._n_heads
+        cos, sin = self._cos[positions][:, self._kinds], self._sin[positions][:, self._kinds]
         x = functional.embedding(ids, self._embedding)
         for number, layer in enumerate(self._layers):
-            states = layer.qkv(self._normed(x, layer.input_norm)).view(n_rows, n_new, n_turned + n_kv, size)
-            turned = states[:, :, :n_turned]
-            turned = turned * cos + torch.roll(turned, size // 2, -1) * sin
-            keys, values = cache.update(
-                turned[:, :, n_q:].transpose(1, 2), states[:, :, n_turned:].transpose(1, 2), number
-            )
-            attended = self._attend(turned[:, :, :n_q], keys, values, mask)
-            x = x + layer.output(attended)
+            states = layer.qkv(self._normed(x, layer.input_norm)).view(n_tokens, -1, self._size)
+            states = states * cos + torch.roll(states, self._size // 2, -1) * sin
+            store = cache.write(number, states[:, n_q:])
+            x = x + layer.output(attend(states[:, :n_q], store).reshape(n_tokens, -1))
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, -1)
             x = x + layer.down(functional.silu(gate) * up)
-        return self._head(self._normed(x[:, -1], self._norm))
+        return self._head(self._normed(x if wanted is None else x[wanted], self._norm))
 
     def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        wide = x.float()
-        scale = wide.square().mean(-1, keepdim=True).add_(self._eps).rsqrt_()
-        return (wide * scale).to(x.dtype).mul_(weight)
+        """The root mean square norm of (N, K). It is the layer norm of numbers beside their negatives, whose mean is 0
+        and whose variance is their mean square; and that one is a single operation."""
+        both = torch.cat([x, x.neg()], dim=-1)
+        size = x.shape[-1]
+        return functional.layer_norm(both, (2 * size,), eps=self._eps)[:, :size] * weight
 
-    def _attend(
-        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """(B, T, H, D) of queries to keys and values (B, H_kv, end, D); returns (B, T, H * D)."""
-        n_rows, n_new, n_heads, size = queries.shape
-        if n_new == 1:  # the heads that share keys and values are their queries
-            queries = queries.view(n_rows, self._n_kv, n_heads // self._n_kv, size)
-            found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-            return found.reshape(n_rows, 1, n_heads * size)
-        found = functional.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys, values, attn_mask=mask, enable_gqa=True
+
+def hide_later_in(piece: Piece) -> torch.Tensor | None:
+    """What each token of the piece may look at, (T, end) bool; None where the piece is all there is."""
+    if piece.start == 0:
+        return None
+    return torch.arange(piece.end) <= torch.arange(piece.start, piece.end)[:, None]
+
+
+def find_block(n_shared: int, size: int, dtype: torch.dtype) -> int:
+    """How many columns a step must read as one so that its sums do not depend on how many lie behind the mask.
+
+    Kernels differ between processors, so it is tried on random numbers; the longest block is known to do.
+    """
+    draw = torch.Generator().manual_seed(0)
+    length = 2 * LONGEST_BLOCK
+    queries = torch.randn((N_TRIED, 1, n_shared, size), generator=draw).to(dtype)
+    keys, values = (torch.randn((N_TRIED, 1, length, size), generator=draw).to(dtype) for _ in range(2))
+    positions = torch.randint(0, LONGEST_BLOCK, (N_TRIED,), generator=draw)
+    for block in SHORT_BLOCKS:
+        ends = range(block, length + 1, block)
+        found = torch.stack(
+            [
+                functional.scaled_dot_product_attention(
+                    queries, keys[:, :, :end], values[:, :, :end], attn_mask=hide_later(positions, end, dtype)
+                )
+                for end in ends
+            ]
         )
-        return found.transpose(1, 2).reshape(n_rows, n_new, n_heads * size)
+        # behind the end that suffices for its row, nothing may change any more
+        suffices = torch.tensor(ends)[:, None] > positions
+        same = (found == found[-1]).flatten(2).all(-1)
+        if same[suffices].all():
+            return block
+    return LONGEST_BLOCK
 
 
 def is_fast_llama(model: PreTrainedModel) -> bool:

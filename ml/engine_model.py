@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from ml.chat_template import load_tokenizer
 from ml.data import Message, encode_prompt
 from ml.engine_cache import SlotCache, round_up
+from ml.engine_forward import Forward, ModelForward, Piece
 from ml.engine_linear import pack_linears
 from ml.engine_llama import FastLlama, is_fast_llama
 from ml.engine_sampling import Sampler, Sampling, score
@@ -41,8 +41,6 @@ MEMORY_MARGIN = 1.2
 MOST_ERROR = 0.1
 
 Line = dict[str, Any]
-# ids (B, T), positions (B, T), mask (B, 1, 1, end) or None, the cache with its place set: logits (B, V) after the last ids
-Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, SlotCache], torch.Tensor]
 
 
 class EngineError(MlError):
@@ -116,9 +114,7 @@ class BatchedModel:
         self.rows: list[Row] = []
         self.waiting: list[Row] = []
         self._cache = SlotCache()
-        self._columns = torch.arange(0)
-        self._device, self._dtype = model.device, model.dtype
-        self._compute = find_forward(model)
+        self._forward = find_forward(model)
 
     @property
     def is_busy(self) -> bool:
@@ -195,69 +191,54 @@ class BatchedModel:
 
     def _read_prompts(self) -> int:
         """Read pieces of prompts, in order of arrival, until one long piece's worth is read."""
-        n_read = n_tokens = 0
-        reading = [row for row in self.rows if row.is_reading]
-        for row in sorted(reading, key=lambda r: r.generation.started_at):
+        reading = sorted((row for row in self.rows if row.is_reading), key=lambda row: row.generation.started_at)
+        read: list[Row] = []
+        pieces: list[Piece] = []
+        n_read = 0
+        for row in reading:
             if n_read >= PROMPT_PIECE:
                 break
-            piece = row.prompt[row.n_stored : row.n_stored + PROMPT_PIECE]
-            end = row.n_stored + len(piece)
-            positions = torch.arange(row.n_stored, end, device=self._device)[None]
-            self._cache.place(first=self.rows.index(row), positions=positions, end=end)
-            logits = self._forward([piece], positions, mask=None)
-            row.n_stored = end
-            n_read += len(piece)
-            if not row.is_reading:
-                self._take(row, row.sampler.pick(logits[0]), logits[0], float(logits[0].float().logsumexp(-1)))
-                n_tokens += 1
-        return n_tokens
+            tokens = row.prompt[row.n_stored : row.n_stored + PROMPT_PIECE]
+            read.append(row)
+            pieces.append(Piece(self.rows.index(row), row.n_stored, tokens))
+            n_read += len(tokens)
+        if not pieces:
+            return 0
+        logits = self._forward.read(pieces, self._cache)
+        for row, piece in zip(read, pieces, strict=True):
+            row.n_stored = piece.end
+        return self._take_all(read, logits)
 
     def _continue(self, answering: list[Row]) -> int:
         """One more token for each answering row."""
         # A row between them that still reads its prompt takes part for nothing: it writes a cell that it reads next.
-        n_rows = 1 + max(self.rows.index(row) for row in answering)
-        rows = self.rows[:n_rows]
+        rows = self.rows[: 1 + max(self.rows.index(row) for row in answering)]
         end = 1 + max(row.n_stored for row in rows)
-        self._cache.reserve(n_slots=n_rows, n_columns=end)
+        self._cache.reserve(n_slots=len(rows), n_columns=end)
         if any(row.generation.sampling.is_repeatable for row in answering):
-            end = round_up(end)
-        positions = torch.tensor([[row.n_stored] for row in rows], device=self._device)
-        self._cache.place(first=0, positions=positions, end=end)
-        logits = self._forward(
-            [[row.last_token] for row in rows],
-            positions,
-            mask=self._mask(positions, end),
-        )
-        likeliest = logits.argmax(-1).tolist()
-        normalisers = logits.float().logsumexp(-1).tolist()
+            end = round_up(end, self._forward.block)
+        tokens, positions = [row.last_token for row in rows], [row.n_stored for row in rows]
+        logits = self._forward.step(tokens, positions, end, self._cache)
         for row in answering:
-            # All of them before the first one leaves: leaving moves what another row has stored.
             row.n_stored += 1
-        for i, row in enumerate(rows):
+        return self._take_all(rows, logits)
+
+    def _take_all(self, rows: list[Row], logits: torch.Tensor) -> int:
+        """Pick by the logits (B, V) the next token of each of the B rows whose prompt is read; return how many did."""
+        wide = logits.to(torch.float32, copy=True)
+        likeliest = wide.argmax(-1, keepdim=True)
+        highest = wide.gather(-1, likeliest)
+        tokens = likeliest[:, 0].tolist()
+        normalisers = (wide.sub_(highest).exp_().sum(-1).log_() + highest[:, 0]).tolist()
+        n_taken = 0
+        for row, own, token, normaliser in zip(rows, logits, tokens, normalisers, strict=True):
             if row.is_reading:
                 continue
-            is_greedy = row.generation.sampling.is_plainly_greedy
-            token = likeliest[i] if is_greedy else row.sampler.pick(logits[i])
-            self._take(row, token, logits[i], normalisers[i])
-        return len(answering)
-
-    def _mask(self, positions: torch.Tensor, end: int) -> torch.Tensor:
-        """(B, 1, 1, end): 0 where a row may look, the least number where its slot holds nothing of it."""
-        if len(self._columns) < end:
-            self._columns = torch.arange(2 * end, device=self._device)
-        hidden = self._columns[:end] > positions
-        mask = torch.zeros(hidden.shape, dtype=self._dtype, device=self._device)
-        mask.masked_fill_(hidden, torch.finfo(self._dtype).min)
-        return mask[:, None, None]
-
-    def _forward(
-        self,
-        tokens: list[list[int]],
-        positions: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """The logits (B, V) that follow the last of `tokens`."""
-        return self._compute(torch.tensor(tokens, device=self._device), positions, mask, self._cache)
+            if not row.generation.sampling.is_plainly_greedy:
+                token = row.sampler.pick(own)
+            self._take(row, token, own, normaliser)
+            n_taken += 1
+        return n_taken
 
     def _take(self, row: Row, token: int, logits: torch.Tensor, normaliser: float) -> None:
         """Append the token, picked by these logits (V,), to the row's answer; send what can be sent, end what ends.
@@ -339,19 +320,18 @@ def find_forward(model: PreTrainedModel) -> Forward:
     """
     # ordinary tokens: on the special ones at the start of the vocabulary a tuned model's bf16 logits are mostly rounding
     first = model.config.vocab_size // 2
-    tokens = torch.arange(first, first + 6, device=model.device)[None] % model.config.vocab_size
-    positions = torch.arange(6, device=model.device)[None]
+    tokens = [token % model.config.vocab_size for token in range(first, first + 6)]
     try:
-        wanted = model(input_ids=tokens, use_cache=False).logits[0, 3:].float()
-        compute = build_forward(model)
+        wanted = model(input_ids=torch.tensor([tokens], device=model.device), use_cache=False).logits[0, 3:].float()
+        forward = build_forward(model)
         cache = SlotCache()
         cache.reserve(n_slots=1, n_columns=6)
-        got = []
-        for start, end in ((0, 4), (4, 5), (5, 6)):
-            cache.place(first=0, positions=positions[:, start:end], end=end)
-            got.append(compute(tokens[:, start:end], positions[:, start:end], None, cache)[0].float())
-        error = (torch.stack(got) - wanted).norm() / wanted.norm()
-    except (TypeError, ValueError, AttributeError, IndexError) as problem:
+        got = [forward.read([Piece(0, 0, tokens[:4])], cache)]
+        got += [forward.step([tokens[at]], [at], at + 1, cache) for at in (4, 5)]
+        error = (torch.cat(got).float() - wanted).norm() / wanted.norm()
+    except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as problem:
+        if is_memory_error(problem):
+            raise
         raise EngineError(
             f"The embedded engine cannot run models of type {model.config.model_type}: {problem}",
             kind="load",
@@ -361,7 +341,7 @@ def find_forward(model: PreTrainedModel) -> Forward:
             f"The embedded engine cannot run models of type {model.config.model_type}.",
             kind="load",
         )
-    return compute
+    return forward
 
 
 def build_forward(model: PreTrainedModel) -> Forward:
@@ -369,21 +349,7 @@ def build_forward(model: PreTrainedModel) -> Forward:
         return FastLlama(model)
     if model.device.type == "cpu" and model.dtype == torch.bfloat16:
         pack_linears(model)
-    return partial(forward, model)
-
-
-def forward(
-    model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: SlotCache
-) -> torch.Tensor:
-    output = model(
-        input_ids=ids,
-        position_ids=positions,
-        attention_mask=mask,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return output.logits[:, -1]
+    return ModelForward(model)
 
 
 def is_memory_error(error: BaseException) -> bool:

@@ -325,7 +325,7 @@ def test_a_failing_step_fails_its_own_model_only(engine, root, monkeypatch):
     def explode(*args, **kwargs):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(broken, "_forward", explode)
+    monkeypatch.setattr(broken._forward, "step", explode)
     _, failing = ask(engine, "hi", name="a")
     _, running = ask(engine, "hi", name="b", sampling=GREEDY, max_tokens=20)
     assert failing.wait()["error"]["kind"] == "engine"
@@ -401,7 +401,7 @@ def test_the_cache_keeps_every_row_apart(moves):
             rows[slot].append(written)
             end = len(rows[slot])
             cache.reserve(n_slots=len(rows), n_columns=end)
-            cache.place(first=slot, positions=torch.tensor([[end - 1]]), end=end)
+            cache.place(slots=torch.tensor([slot]), positions=torch.tensor([end - 1]), window=(slot, 1, end))
             states = torch.full((1, 2, 1, 3), written)
             keys, values = cache.update(states, -states, 0)
             assert keys[0, 1, :, 2].tolist() == rows[slot]

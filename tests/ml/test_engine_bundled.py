@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ml.data import encode_prompt
 from ml.engine import Engine
 from ml.engine_cache import SlotCache, round_up
+from ml.engine_forward import Piece
 from ml.engine_linear import pack_linears
 from ml.engine_llama import FastLlama
 from ml.engine_sampling import Sampling
@@ -95,22 +96,36 @@ def test_a_step_has_the_same_bits_in_a_batch_of_any_size_and_length(bundled_mode
     ids = torch.randint(100, 40_000, (9, 300), generator=torch.Generator().manual_seed(1))
     cache = SlotCache()
     cache.reserve(n_slots=9, n_columns=600)
-    least = torch.finfo(dtype).min
 
-    def step(n_rows: int, end: int) -> torch.Tensor:
-        positions = torch.full((n_rows, 1), 299)
-        mask = torch.zeros(n_rows, 1, 1, end, dtype=dtype).masked_fill(torch.arange(end) > 299, least)
-        cache.place(first=0, positions=positions, end=end)
-        return model(ids[:n_rows, 299:], positions, mask, cache)
+    def step(n_rows: int, n_columns: int) -> torch.Tensor:
+        tokens = ids[:n_rows, n_stored].tolist()
+        return model.step(tokens, [n_stored] * n_rows, round_up(n_columns, model.block), cache)
 
     with torch.inference_mode():
-        for slot in range(9):
-            positions = torch.arange(299)[None]
-            cache.place(first=slot, positions=positions, end=299)
-            model(ids[slot : slot + 1, :299], positions, None, cache)
-        together = step(9, 512)
-        for n_rows, n_columns in ((1, 300), (2, 300), (5, 400), (8, 300), (9, 300)):
-            assert torch.equal(step(n_rows, round_up(n_columns)), together[:n_rows]), n_rows
+        for n_stored in (30, 90, 299):
+            model.read([Piece(slot, 0, ids[slot, :n_stored].tolist()) for slot in range(9)], cache)
+            together = step(9, 512)
+            for n_rows, n_more in ((1, 1), (2, 1), (5, 100), (8, 1), (9, 200)):
+                assert torch.equal(step(n_rows, n_stored + n_more), together[:n_rows]), (n_stored, n_rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_a_prompt_has_the_same_bits_whoever_is_read_with_it(bundled_model, dtype):
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch is built without oneDNN here")
+    whole = AutoModelForCausalLM.from_pretrained(bundled_model, dtype=dtype).eval()
+    whole.model.layers = whole.model.layers[:2]
+    model = FastLlama(whole)
+    draw = torch.Generator().manual_seed(2)
+    lengths = (1, 2, 7, 40, 41, 130, 256)
+    pieces = [Piece(i, 0, torch.randint(100, 40_000, (n,), generator=draw).tolist()) for i, n in enumerate(lengths)]
+    cache = SlotCache()
+    cache.reserve(n_slots=len(pieces), n_columns=256)
+    with torch.inference_mode():
+        together = model.read(pieces, cache)
+        for piece, wanted in zip(pieces, together, strict=True):
+            assert torch.equal(model.read([piece], cache)[0], wanted), len(piece.tokens)
+        assert torch.equal(model.read(pieces[2:5], cache), together[2:5])
 
 
 def test_a_row_has_the_same_bits_in_a_batch_of_any_size(bundled_model):

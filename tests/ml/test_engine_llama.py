@@ -5,6 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ml.engine_cache import SlotCache
+from ml.engine_forward import Piece
 from ml.engine_llama import FastLlama, is_fast_llama
 from tests.ml.engine_cast import create_model
 
@@ -35,9 +36,7 @@ def test_its_logits_are_the_models_own_in_pieces_and_steps(rotation, bias) -> No
     fast, cache = FastLlama(model), SlotCache()
     cache.reserve(n_slots=1, n_columns=20)
     for start, end in ((0, 7), (7, 15), (15, 16), (16, 20)):
-        positions = torch.arange(start, end)[None]
-        cache.place(first=0, positions=positions, end=end)
-        got = fast(tokens[:, start:end], positions, None, cache)
+        got = fast.read([Piece(0, start, tokens[0, start:end].tolist())], cache)
         torch.testing.assert_close(got[0], wanted[end - 1])
 
 
@@ -47,14 +46,20 @@ def test_rows_of_several_lengths_take_a_step_together() -> None:
     wanted = [model(input_ids=row[None]).logits[0, -1] for row in rows]
     fast, cache = FastLlama(model), SlotCache()
     cache.reserve(n_slots=2, n_columns=10)
-    for slot, row in enumerate(rows):
-        positions = torch.arange(len(row) - 1)[None]
-        cache.place(first=slot, positions=positions, end=len(row) - 1)
-        fast(row[None, :-1], positions, None, cache)
-    positions = torch.tensor([[len(row) - 1] for row in rows])
-    mask = torch.zeros(2, 9).masked_fill(torch.arange(9) > positions, torch.finfo(torch.float32).min)
-    cache.place(first=0, positions=positions, end=9)
-    got = fast(torch.stack([row[-1:] for row in rows]), positions, mask[:, None, None], cache)
+    fast.read([Piece(slot, 0, row[:-1].tolist()) for slot, row in enumerate(rows)], cache)
+    got = fast.step([int(row[-1]) for row in rows], [len(row) - 1 for row in rows], 9, cache)
+    torch.testing.assert_close(got, torch.stack(wanted))
+
+
+def test_prompts_are_read_together_each_from_where_it_is() -> None:
+    model = create_llama(ROTATIONS[0])
+    rows = [torch.randint(0, 50, (n,)) for n in (12, 5, 1)]
+    wanted = [model(input_ids=row[None]).logits[0, -1] for row in rows]
+    fast, cache = FastLlama(model), SlotCache()
+    cache.reserve(n_slots=3, n_columns=12)
+    fast.read([Piece(0, 0, rows[0][:7].tolist())], cache)
+    pieces = [Piece(0, 7, rows[0][7:].tolist()), Piece(2, 0, rows[1].tolist()), Piece(1, 0, rows[2].tolist())]
+    got = fast.read(pieces, cache)
     torch.testing.assert_close(got, torch.stack(wanted))
 
 
