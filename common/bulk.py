@@ -10,12 +10,18 @@ from django.utils import timezone
 _Rows = Iterable[tuple[Any, ...]]
 
 
+class JsonText(str):
+    """JSON as text, to be written to a JSONField as it is."""
+
+    __slots__ = ()
+
+
 def insert_many(
     model: type[models.Model], names: Sequence[str], rows: _Rows, *, may_conflict: bool = True, **constants: Any
 ) -> None:
     """Insert tuples of the columns `names`; every other field gets its value of `constants`, else its default.
 
-    Values are texts, numbers, booleans, bytes, None, and anything that a JSONField takes. A row that breaks a unique
+    Values are texts, numbers, booleans, bytes, None, and anything that a JSONField takes, or JsonText. A row that breaks a unique
     constraint is left out, unless none can (`may_conflict`), which is sooner done. Has to run in a transaction. No signal
     is sent and `pre_save` is not called, but for `auto_now` and `auto_now_add`.
     """
@@ -76,6 +82,7 @@ def _whole(rows: _Rows, tail: tuple[Any, ...], at_json: list[int]) -> Iterable[t
         if at_json:
             cells = list(row)
             for at in at_json:
-                cells[at] = json.dumps(cells[at])
+                if not isinstance(cells[at], JsonText):
+                    cells[at] = json.dumps(cells[at])
             row = tuple(cells)
         yield row + tail

@@ -47,6 +47,7 @@ class DetectorForm(forms.ModelForm):
         )
         self.fields["samples_per_day"].validators.append(MaxValueValidator(MOST_SAMPLES))
         self.fields["samples_per_day"].widget.attrs |= {"min": 0, "max": MOST_SAMPLES, "class": "input--short"}
+        self.fields["max_cases_per_day"].widget.attrs["class"] = "input--short"
         self.fields["max_cases_per_day"].help_text = _("More findings of a day still count for cases that are open.")
 
     def clean_forbidden_pattern(self) -> str:

@@ -10,57 +10,16 @@ from django.db import connection
 from django.db.models import BooleanField, Max, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from common.bulk import insert_many
-from common.conversations import Message, digest_texts
-from labeling.actions.fingerprint import FEWEST_PAIRS
-from labeling.findings.fingerprints import (
-    NEARLY_THE_SAME,
-    band_keys,
-    estimate_overlap,
-    has_pairs,
-    list_pairs,
-    minhash,
-    overlap,
-    pack_values,
-    pair_words,
-)
+from common.bulk import JsonText, insert_many
+from common.conversations import Message
+from labeling.actions.band_sieve import BandSieve
+from labeling.actions.example_incoming import MOST_CANDIDATES, PART, Incoming, are_near, unpack_keys
+from labeling.findings.fingerprints import NEARLY_THE_SAME, estimate_overlap
 from labeling.models import Example, ExampleImport, Fingerprint, FingerprintBand, Probe
-from labeling.search_text import searchable
 from labeling.states import ExampleKind
 
-PART = "answer"
 SOME = 10_000  # values in one query
 _DOUBT = 0.2  # three standard deviations of an estimate
-_MOST_CANDIDATES = 10
-
-Pairs = frozenset[str]
-
-
-@dataclass(slots=True)
-class Incoming:
-    """A conversation from a file, once `prepare` was called with all that is looked up and kept beside it.
-
-    The hash of a pair covers its rejected answer: one prompt may have several.
-    """
-
-    place: str
-    messages: list[Message]
-    rejected: str | None = None
-    content_hash: str = ""
-    prompt_hash: str = ""
-    search_text: str = ""
-    sketch: bytes = b""
-    keys: list[int] = field(default_factory=list)
-
-    def prepare(self, *, project_pk: int) -> None:
-        """Compute what needs no database. A short answer has no sketch: many prompts may be answered so."""
-        self.content_hash = digest_texts(self.messages if self.rejected is None else [self.messages, self.rejected])
-        self.prompt_hash = digest_texts(self.messages[:-1])
-        self.search_text = searchable(self.messages)
-        pairs = list_pairs(self.messages[-1]["content"])
-        if has_pairs(pairs, FEWEST_PAIRS[PART]):
-            self.sketch = pack_values(minhash(pairs))
-            self.keys = list(dict.fromkeys(band_keys(self.sketch, space=f"{project_pk}:{PART}")))
 
 
 @dataclass
@@ -73,8 +32,8 @@ class Outcome:
     held_out: list[Incoming] = field(default_factory=list)
 
 
-def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> Outcome:
-    """Add a batch of clean, prepared conversations. Has to run in a transaction.
+def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming], sieve: BandSieve) -> Outcome:
+    """Add a batch of clean, prepared conversations. Has to run in a transaction. All batches of an import share a sieve.
 
     Left out: what is an example already or stood earlier in the file, what asks exactly what a held-out probe asks, and,
     where the import says so, what is nearly the same as another example: answers and whole conversations both overlap by
@@ -93,9 +52,10 @@ def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming]) -> 
     outcome.held_out = [row for row in fresh if row.prompt_hash in tested]
     fresh = [row for row in fresh if row.prompt_hash not in tested]
     if example_import.skips_near:
-        fresh = _without_near(fresh, outcome)
+        fresh = _without_near(fresh, outcome, sieve)
     outcome.added = _insert(example_import, fresh)
     _insert_fingerprints(fresh, outcome.added)
+    sieve.add(_keys_of(fresh))
     return outcome
 
 
@@ -114,49 +74,27 @@ def _some(values: list[Any]) -> Iterator[list[Any]]:
         yield values[start : start + SOME]
 
 
-def _without_near(rows: list[Incoming], outcome: Outcome) -> list[Incoming]:
+def _without_near(rows: list[Incoming], outcome: Outcome, sieve: BandSieve) -> list[Incoming]:
     """Return the rows that resemble neither an example nor a row before them; the others go to `outcome.near`."""
-    stored = _near_stored(rows)
-    earlier = _Earlier()
-    kept = []
+    sieve.catch_up()
+    stored = _near_stored(rows, sieve)
+    kept: dict[str, Incoming] = {}
     for row in rows:
-        other = stored.get(row.content_hash) or earlier.find_near(row)
+        other = stored.get(row.content_hash) or next((row.twins[twin] for twin in row.twins if twin in kept), "")
         if other:
             outcome.near.append((row.place, other))
-            continue
-        kept.append(row)
-        earlier.add(row)
-    return kept
+        else:
+            kept[row.content_hash] = row
+    return list(kept.values())
 
 
-class _Earlier:
-    """The rows of a batch, to be found by their bands. Nearly every band is that of one row alone, so that only others get a list."""
-
-    def __init__(self) -> None:
-        self._first: dict[int, Incoming] = {}
-        self._more: dict[int, list[Incoming]] = defaultdict(list)
-
-    def add(self, row: Incoming) -> None:
-        for key in row.keys:
-            if self._first.setdefault(key, row) is not row:
-                self._more[key].append(row)
-
-    def find_near(self, row: Incoming) -> str:
-        """Return the place of a row that is nearly the same, "" where there is none."""
-        if self._first.keys().isdisjoint(row.keys):
-            return ""
-        shared = [key for key in row.keys if key in self._first]
-        found = (other for key in shared for other in (self._first[key], *self._more.get(key, ()))[:_MOST_CANDIDATES])
-        candidates = list({id(other): other for other in found}.values())
-        for other in candidates[:_MOST_CANDIDATES]:
-            if _is_near(row.messages[-1:], other.messages[-1:]) and _is_near(row.messages, other.messages):
-                return other.place
-        return ""
+def _keys_of(rows: Iterable[Incoming]) -> Sequence[int]:
+    return unpack_keys(b"".join(row.bands for row in rows))
 
 
-def _near_stored(rows: list[Incoming]) -> dict[str, str]:
+def _near_stored(rows: list[Incoming], sieve: BandSieve) -> dict[str, str]:
     """Return, by content, the key of the stored example that a row resembles, as "#12"."""
-    found = list(_bands([key for row in rows for key in row.keys]))
+    found = list(_bands(sieve.sift(_keys_of(rows))))
     wanted = {key for key, _fingerprint_pk in found}
     by_key: dict[int, list[Incoming]] = defaultdict(list)
     for row in rows if wanted else ():
@@ -168,7 +106,7 @@ def _near_stored(rows: list[Incoming]) -> dict[str, str]:
             hits[row.content_hash][fingerprint_pk] += 1
     if not hits:
         return {}
-    likeliest = {key: [pk for pk, _n in found.most_common(_MOST_CANDIDATES)] for key, found in hits.items()}
+    likeliest = {key: [pk for pk, _n in found.most_common(MOST_CANDIDATES)] for key, found in hits.items()}
     others = _stored({pk for pks in likeliest.values() for pk in pks})
     near: dict[str, str] = {}
     for row in rows:
@@ -177,13 +115,13 @@ def _near_stored(rows: list[Incoming]) -> dict[str, str]:
                 continue
             sketch, example_pk, messages = others[pk]
             is_likely = estimate_overlap(row.sketch, sketch) >= NEARLY_THE_SAME - _DOUBT
-            if is_likely and _is_near(row.messages[-1:], messages[-1:]) and _is_near(row.messages, messages):
+            if is_likely and are_near(row.messages, messages):
                 near[row.content_hash] = f"#{example_pk}"
                 break
     return near
 
 
-def _bands(keys: list[int]) -> Iterator[tuple[int, int]]:
+def _bands(keys: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield (key, fingerprint) of the stored bands with these keys. Numbers as text: a parameter each costs more than the search."""
     wanted = f"SELECT key, fingerprint_id FROM {FingerprintBand._meta.db_table} WHERE key"
     with connection.cursor() as cursor:
@@ -208,14 +146,6 @@ def _stored(pks: set[int]) -> dict[int, tuple[bytes, int, list[Message]]]:
     return found
 
 
-def _is_near(one: Sequence[Message], other: Sequence[Message]) -> bool:
-    return overlap(_pairs_of(one), _pairs_of(other)) >= NEARLY_THE_SAME
-
-
-def _pairs_of(messages: Sequence[Message]) -> Pairs:
-    return pair_words("\n".join(turn["content"] for turn in messages))
-
-
 def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, int]:
     last = Example.objects.aggregate(last=Max("pk"))["last"] or 0
     names = ("kind", "messages", "content_hash", "prompt_hash", "import_place", "rejected", "search_text")
@@ -225,7 +155,7 @@ def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, in
         (
             (
                 str(ExampleKind.DEMONSTRATION if row.rejected is None else ExampleKind.CORRECTION),
-                row.messages,
+                JsonText(row.text),
                 row.content_hash,
                 row.prompt_hash,
                 row.place[:200],
@@ -244,7 +174,7 @@ def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, in
 
 
 def _insert_fingerprints(rows: list[Incoming], added: dict[str, int]) -> None:
-    sketched = {added[row.content_hash]: row for row in rows if row.keys and row.content_hash in added}
+    sketched = {added[row.content_hash]: row for row in rows if row.bands and row.content_hash in added}
     last = Fingerprint.objects.aggregate(last=Max("pk"))["last"] or 0
     marks = ((pk, row.sketch) for pk, row in sketched.items())
     insert_many(Fingerprint, ("example_id", "sketch"), marks, may_conflict=False, part=PART)

@@ -18,7 +18,7 @@ from labeling.actions.fingerprint import fill_in, find_similar
 from labeling.models import Example, Fingerprint, FingerprintBand, Probe, RegressionTest
 from tests.factories import CaseFactory, CorrectionFactory, DatasetVersionFactory, TaskFactory
 from tests.training.conftest import make_demonstration
-from training.actions import example_import_run
+from training.actions import example_batches, example_import_run
 from training.actions.dataset import freeze_dataset
 from training.actions.example_import import read_again, resume_imports, start_import, undo_import, upload_examples
 from training.actions.example_import_run import work_on
@@ -127,6 +127,64 @@ def test_near_duplicates_are_left_out_and_named(upload, project, alice) -> None:
     assert row.near_lines == [["1", f"#{there.pk}"], ["4", "3"]]
     assert (row.n_added, row.n_near) == (2, 2)
     assert imported(upload(content, skips_near=False)).n_added == 2
+
+
+def test_near_duplicates_are_found_in_the_batches_before_which_another_process_reads(upload, monkeypatch) -> None:
+    monkeypatch.setattr(example_import_run, "BATCH", 1)
+    cake = LONG.replace("bread", "cake").replace("oven", "stove").replace("hot", "warm")
+    rows = [
+        ("A loaf?", LONG),
+        ("A cake?", cake),
+        ("A loaf?", LONG + " or longer"),
+        ("A cake?", cake),
+        ("A bun?", "No."),
+    ]
+    row = imported(upload(jsonl(*(chat(*each) for each in rows))))
+    first = Example.objects.order_by("pk")[0]
+    assert (row.state, row.n_added, row.n_near, row.n_duplicates) == ("done", 3, 1, 1)
+    assert row.near_lines == [["3", f"#{first.pk}"]]
+
+
+def test_what_others_hand_in_meanwhile_is_compared_with_too(upload, project, monkeypatch) -> None:
+    monkeypatch.setattr(example_import_run, "BATCH", 1)
+    row = upload(jsonl(chat("A cake?"), chat("How long does bread bake?", LONG + " or longer")))
+    add, calls = example_import_run._add, []
+
+    def add_late(*args) -> None:
+        add(*args)
+        if not calls:
+            make_demonstration(project, "How long does bread bake?", LONG)
+            fill_in()
+        calls.append(args)
+
+    monkeypatch.setattr(example_import_run, "_add", add_late)
+    row = imported(row)
+    assert (len(calls), row.n_added, row.n_near) == (2, 1, 1)
+
+
+def test_a_file_that_is_gone_or_other_than_it_was_fails_with_a_sentence(upload, monkeypatch) -> None:
+    monkeypatch.setattr(example_import_run, "BATCH", 1)
+    row = upload(jsonl(chat("One?"), chat("Two?")))
+    row.path.unlink()
+    row = imported(row)
+    assert (row.state, "not on the server any more" in row.problem) == ("failed", True)
+    row = upload(jsonl(chat("One?"), chat("Two?")))
+    row.path.write_bytes(b"\x00\x01\x02")
+    row = imported(row)
+    assert (row.state, "not a text file" in row.problem) == ("failed", True)
+
+
+def test_an_import_goes_on_when_the_process_that_reads_has_died(upload, monkeypatch) -> None:
+    monkeypatch.setattr(example_import_run, "BATCH", 1)
+    row = upload(jsonl(chat("One?"), chat("Two?")))
+    with monkeypatch.context() as patch:
+        patch.setattr(example_batches, "_READER", "import os; os._exit(1)")
+        with pytest.raises(RuntimeError, match="has died"):
+            imported(row)
+    row.refresh_from_db()
+    assert (row.state, row.n_handled) == ("importing", 0)
+    type(row).objects.update(seen_at=timezone.now() - timedelta(minutes=2))
+    assert worked(row).n_added == 2
 
 
 def test_what_was_imported_is_found_when_somebody_hands_it_in(upload, project, bob) -> None:

@@ -3,8 +3,6 @@ behind the last batch that was committed."""
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,17 @@ from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from common.ahead import ahead
 from common.bulk import insert_many
 from common.states import StateError, move
-from labeling.actions.example_bulk import Incoming, Outcome, add_examples, delete_examples
+from labeling.actions.band_sieve import BandSieve
+from labeling.actions.example_bulk import Outcome, add_examples, delete_examples
+from labeling.actions.example_incoming import PART, Incoming
 from labeling.actions.import_work import LostWork, fail, seen, take_up
 from labeling.actions.prompt_files import UnreadableFile
 from labeling.models import Example, ExampleImport, Project, Retraction, Tag
 from labeling.states import PROMPT_IMPORT_MOVES, PromptImportState
-from training.formats.source import ExampleFile, Item
+from training.actions.example_batches import Order, read_ahead
+from training.formats.source import ExampleFile
 from training.models import DatasetRow
 
 BATCH = 10_000  # rows in a transaction, or fewer with so many characters: each touches most of the index of bands
@@ -62,15 +62,14 @@ def import_path(
 
 
 def _work(row: ExampleImport, path: Path) -> None:
-    file = ExampleFile(path, name=row.name, asked=row.asked_format, encoding=row.encoding)
     try:
         with translation.override(row.language or None):
             if row.state == PromptImportState.IMPORTING:
-                _import(row, file)
+                _import(row, path)
             elif row.state == PromptImportState.UNDOING:
                 _undo(row)
             else:
-                _check(row, file)
+                _check(row, ExampleFile(path, name=row.name, asked=row.asked_format, encoding=row.encoding))
     except (LostWork, StateError):
         logger.info("Import %s is in other hands or was cancelled", row.pk)
 
@@ -116,13 +115,25 @@ def _check(row: ExampleImport, file: ExampleFile) -> None:
     move(row, after, moves=PROMPT_IMPORT_MOVES, by=None, seen_at=None, **facts)
 
 
-def _import(row: ExampleImport, file: ExampleFile) -> None:
+def _import(row: ExampleImport, path: Path) -> None:
     """Add the rows behind the last committed batch, a transaction to a batch."""
     tags = [Tag.objects.get_or_create(project_id=row.project_id, name=name)[0].pk for name in row.tags]
+    sieve = BandSieve(example_import=row, part=PART)
+    order = Order(
+        path=path,
+        name=row.name,
+        asked=row.asked_format,
+        encoding=row.encoding,
+        language=row.language,
+        n_handled=row.n_handled,
+        project_pk=row.project_id,
+        finds_twins=row.skips_near,
+        most_rows=BATCH,
+        most_characters=BATCH_LENGTH,
+    )
     try:
-        items = islice(iter(file), row.n_handled, None)
-        for n_items, incoming in ahead(_batches(items, project_pk=row.project_id)):
-            _add(row, n_items, incoming, tags)
+        for n_items, incoming in read_ahead(order, n_rows=row.n_rows - row.n_handled):
+            _add(row, n_items, incoming, tags, sieve)
     except (UnreadableFile, OSError) as error:
         fail(row, str(error) if isinstance(error, UnreadableFile) else _("The file is not on the server any more."))
         return
@@ -131,27 +142,9 @@ def _import(row: ExampleImport, file: ExampleFile) -> None:
     row.path.unlink(missing_ok=True)
 
 
-def _batches(items: Iterable[Item], *, project_pk: int) -> Iterator[tuple[int, list[Incoming]]]:
-    """Yield the number of items of a batch, and their rows, prepared."""
-    n_items = length = 0
-    batch: list[Incoming] = []
-    for item in items:
-        n_items += 1
-        for each in item.rows:
-            row = Incoming(place=item.place, messages=each.messages, rejected=each.rejected)
-            row.prepare(project_pk=project_pk)
-            batch.append(row)
-            length += sum(len(turn["content"]) for turn in each.messages)
-        if n_items >= BATCH or length >= BATCH_LENGTH:
-            yield n_items, batch
-            batch, n_items, length = [], 0, 0
-    if n_items:
-        yield n_items, batch
-
-
-def _add(row: ExampleImport, n_items: int, incoming: list[Incoming], tags: list[int]) -> None:
+def _add(row: ExampleImport, n_items: int, incoming: list[Incoming], tags: list[int], sieve: BandSieve) -> None:
     with transaction.atomic():
-        outcome = add_examples(example_import=row, rows=incoming)
+        outcome = add_examples(example_import=row, rows=incoming, sieve=sieve)
         links = ((pk, tag) for pk in outcome.added.values() for tag in tags)
         if tags:
             insert_many(Example.tags.through, ("example_id", "tag_id"), links)
