@@ -198,7 +198,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Emend: labeling",
-    "DESCRIPTION": "What the pages of labeling do, for programs. See docs/rest-api.md.",
+    "DESCRIPTION": "What the pages do, for programs. See docs/rest-api.md.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -212,6 +212,11 @@ SPECTACULAR_SETTINGS = {
         "JobState": "training.states.JobState",
         "JobMethod": "training.states.JobMethod",
         "JobTuning": "training.states.JobTuning",
+        "EvaluationState": "training.states.EvaluationState",
+        "AlertMeasure": "deployment.states.AlertMeasure",
+        "CycleState": "deployment.states.CycleState",
+        "ReleaseKind": "deployment.states.ChangeKind",
+        "Stage": "deployment.states.Stage",
         "CaseSource": "labeling.states.Source",
         "ComparisonSource": "labeling.states.ComparisonSource",
         "Verdict": "labeling.states.Verdict",

@@ -355,7 +355,27 @@ api-model GET:reviewer model_pk
 api-model-download GET:admin model_pk
 api-model-gguf GET:admin model_pk
 api-job-tensorboard GET:admin job
-api-datasets GET:admin
+api-datasets GET:admin POST:admin
+api-dataset-preview POST:admin
+api-evaluations GET:reviewer POST:admin
+api-evaluation GET:reviewer evaluation
+api-evaluation-cancel POST:admin evaluation
+api-cycles GET:admin POST:admin
+api-cycle-policy GET:admin PATCH:admin
+api-cycle GET:admin cycle
+api-cycle-cancel POST:admin cycle
+api-deployment GET:admin PATCH:admin
+api-deployment-changes GET:admin
+api-deployment-live POST:admin
+api-deployment-candidate POST:admin
+api-deployment-promote POST:admin
+api-deployment-withdraw POST:admin
+api-deployment-roll-back POST:admin
+api-alerts GET:reviewer
+api-alert-take POST:reviewer alert
+api-alert-rules GET:admin
+api-alert-rule PATCH:admin measure
+api-alert-silence POST:admin measure
 api-dataset GET:admin dataset
 api-dataset-note POST:admin dataset
 api-dataset-rows GET:admin dataset
@@ -450,6 +470,9 @@ BODY = {
     "note": "The first.",
     "model": "nobody",
     "priority": 1,
+    "hours": 8,
+    "stage": "shadow",
+    "live": "nobody",
     "dataset_version": 1,
     "rows": "cases",
     "what": "severity",

@@ -151,6 +151,7 @@ def rows_of(project: Project, bob: User, rita: User) -> dict[str, Any]:
     hook, _secret = add_webhook(project=project, url="https://example.org/", events=["case.opened"], by=rita)
     return {
         "base_model": base_model.pk,
+        "measure": "bad" if name == "kitchen" else "nobody",
         "base_slug": base_model.slug if name == "kitchen" else "nobody",
         "benchmark": BenchmarkResult.objects.create(
             project=project,

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from deployment.models import Alert, Cycle
 from labeling.actions.api_key import create_key
 from labeling.actions.people import invite
 from labeling.actions.webhook import add_webhook, send_test
@@ -40,7 +41,7 @@ from tests.factories import (
     TunedModelFactory,
 )
 from training.actions.job import append_event
-from training.models import JobPreflight, Preset
+from training.models import Evaluation, JobPreflight, Preset
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 
@@ -74,6 +75,7 @@ def keys_in_addresses(project, bob) -> dict[str, int | str]:
     gold.copies.create(task=copy, membership=MembershipFactory(project=project))
     seconds = [SecondReviewFactory(review__submission__project=project) for _each in range(2)]
     SecondReview.objects.filter(pk=seconds[1].pk).update(is_accepted=False, reviewer=bob, judged_at=timezone.now())
+    Cycle.objects.create(project=project, number=1, state="stopped")
     hook, _secret = add_webhook(project=project, url="https://example.org/", events=["case.opened"], by=bob)
     return {
         "people": MembershipFactory(project=project).pk,
@@ -85,6 +87,10 @@ def keys_in_addresses(project, bob) -> dict[str, int | str]:
         "jobs": job.key,
         "base-models": job.base_model.slug,
         "models": TunedModelFactory(project=project, job=JobFactory(project=project, base_model=job.base_model)).pk,
+        "evaluations": Evaluation.objects.create(project=project, key="eval-1", base_model=job.base_model).key,
+        "alerts": Alert.objects.create(
+            project=project, measure="bad", threshold=10, n=9, n_bad=3, began_at=timezone.now(), seen_at=timezone.now()
+        ).pk,
         "presets": Preset.objects.create(project=project, name="Bold").pk,
         "bulk": BulkAction.objects.create(project=project, kind="cases", what="severity", by=bob).pk,
         "imports": PromptImport.objects.create(project=project, name="a.csv", file_key=uuid4(), size_bytes=1).pk,
@@ -126,6 +132,8 @@ def test_the_interface_keeps_to_its_document(client, project, alice, bob, rita, 
         def ask(case: Any) -> None:
             parts = case.path_parameters
             known: dict[str, int | str] = {"slug": "kitchen", "number": 1}
+            if "measure" in parts:
+                known["measure"] = "slow"
             for name in {"id", "key"} & set(parts):
                 known[name] = keys_in_addresses[case.path.split("/")[5]]
             parts.update({name: value for name, value in known.items() if name in parts})

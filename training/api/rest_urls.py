@@ -4,11 +4,12 @@ from django.urls import path
 
 from labeling.api.endpoint import address
 from training.api import base_model, dataset, export, preset
-from training.api.rest import job, model, run
+from training.api.rest import evaluation, freeze, job, model, run
 
 _PRESETS = "p/<slug:slug>/presets/"
 _JOB, _MODEL = "p/<slug:slug>/jobs/<slug:key>/", "p/<slug:slug>/models/<int:pk>/"
-_DATASET = "p/<slug:slug>/datasets/<int:number>/"
+_DATASET, _DATASETS = "p/<slug:slug>/datasets/<int:number>/", "p/<slug:slug>/datasets/"
+_EVALUATIONS = "p/<slug:slug>/evaluations/"
 
 urlpatterns = [
     path("p/<slug:slug>/base-models/", address(GET=base_model.base_model_list), name="api-base-models"),
@@ -36,7 +37,8 @@ urlpatterns = [
     path(f"{_JOB}tensorboard/", address(GET=run.job_tensorboard), name="api-job-tensorboard"),
     path(f"{_MODEL}gguf/", address(GET=model.model_gguf), name="api-model-gguf"),
     path(f"{_MODEL}download/", address(GET=model.model_download), name="api-model-download"),
-    path("p/<slug:slug>/datasets/", address(GET=dataset.dataset_list), name="api-datasets"),
+    path(_DATASETS, address(GET=dataset.dataset_list, POST=freeze.dataset_freeze), name="api-datasets"),
+    path(f"{_DATASETS}preview/", address(POST=freeze.dataset_preview), name="api-dataset-preview"),
     path(_DATASET, address(GET=dataset.dataset_show), name="api-dataset"),
     path(f"{_DATASET}note/", address(POST=dataset.dataset_note), name="api-dataset-note"),
     path(f"{_DATASET}rows/", address(GET=dataset.row_list), name="api-dataset-rows"),
@@ -48,6 +50,13 @@ urlpatterns = [
         address(GET=export.dataset_export_file, POST=export.dataset_export_make),
         name="api-dataset-export",
     ),
+    path(
+        _EVALUATIONS,
+        address(GET=evaluation.evaluation_list, POST=evaluation.evaluation_create),
+        name="api-evaluations",
+    ),
+    path(f"{_EVALUATIONS}<slug:key>/", address(GET=evaluation.evaluation_show), name="api-evaluation"),
+    path(f"{_EVALUATIONS}<slug:key>/cancel/", address(POST=evaluation.evaluation_cancel), name="api-evaluation-cancel"),
     path(_PRESETS, address(GET=preset.preset_list, POST=preset.preset_save), name="api-presets"),
     path(
         f"{_PRESETS}<int:pk>/",
