@@ -59,13 +59,9 @@ class FastLlama:
         self._head = join_linears(model.lm_head)
         positions = torch.arange(config.max_position_embeddings)[None]
         cos, sin = model.model.rotary_emb(self._embedding[:1, None], positions)
-        # The second half of a head turns against the first: its sign is in the table. Values are turned by nothing.
-        # Both (P, 2, D): how queries and keys turn, and how values do.
+        # the second half of a head turns against the first: its sign is in the table, (P, D)
         half = self._size // 2
-        sin = torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
-        self._cos = torch.stack([cos[0], torch.ones_like(sin)], dim=1)
-        self._sin = torch.stack([sin, torch.zeros_like(sin)], dim=1)
-        self._kinds = torch.tensor([0] * (self._n_heads + self._n_kv) + [1] * self._n_kv)
+        self._cos, self._sin = cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
         self.block = find_block(self._n_heads // self._n_kv, self._size, self._embedding.dtype)
 
     def read(self, pieces: Sequence[Piece], cache: SlotCache) -> torch.Tensor:
@@ -119,7 +115,7 @@ class FastLlama:
     ) -> torch.Tensor:
         """The logits (B, V) after the tokens at `wanted` (B,), or after all, of `ids` (N,) at `positions` (N,)."""
         n_tokens, n_q = len(ids), self._n_heads
-        cos, sin = self._cos[positions][:, self._kinds], self._sin[positions][:, self._kinds]
+        cos, sin = self._turns(positions)
         x = functional.embedding(ids, self._embedding)
         for number, layer in enumerate(self._layers):
             states = layer.qkv(self._normed(x, layer.input_norm)).view(n_tokens, -1, self._size)
@@ -129,6 +125,14 @@ class FastLlama:
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, -1)
             x = x + layer.down(functional.silu(gate) * up)
         return self._head(self._normed(x if wanted is None else x[wanted], self._norm))
+
+    def _turns(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines (N, H + 2 H_kv, D) of queries, keys and, behind them, values, which turn by nothing."""
+        still = (len(positions), self._n_kv, self._size)
+        cos, sin = (
+            table[positions, None].expand(-1, self._n_heads + self._n_kv, -1) for table in (self._cos, self._sin)
+        )
+        return torch.cat([cos, cos.new_ones(still)], 1), torch.cat([sin, sin.new_zeros(still)], 1)
 
     def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """The root mean square norm of (N, K). It is the layer norm of numbers beside their negatives, whose mean is 0
