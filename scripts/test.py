@@ -116,9 +116,10 @@ def main() -> None:
         if "chromium" in missing:
             left_out.append("the journeys in Chromium")
         left_out += clients.wait()
-        # a file's tests share what they started, so they stay together, in the order of tests/conftest.py
+        # a file's tests share what they started, so they stay together, in the order of tests/conftest.py;
+        # two files run at a time, so that a second thread of a trainer would mostly wait
         slow = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=12", "-m", SLOW, *arguments)
-        runs.append(run_pytest("The real model and the journeys", *slow, **extra))
+        runs.append(run_pytest("The real model and the journeys", *slow, EMEND_ML_THREADS="1", **extra))
     total = {key: sum(counts[key] for counts in runs) for key in ("passed", "failed", "skipped")}
     print("\nLeft out: " + ("; ".join(left_out) if left_out else "nothing."))
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")

@@ -1,7 +1,7 @@
 """Imported conversations as examples, by the thousand: duplicates are looked for and rows are written a batch at a time."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +12,8 @@ from django.db.models.expressions import RawSQL
 
 from common.bulk import JsonText, insert_many
 from common.conversations import Message
-from labeling.actions.band_sieve import BandSieve
 from labeling.actions.example_incoming import MOST_CANDIDATES, PART, Incoming, are_near, unpack_keys
+from labeling.actions.import_sieve import BandSieve, HashSieve
 from labeling.findings.fingerprints import NEARLY_THE_SAME, estimate_overlap
 from labeling.models import Example, ExampleImport, Fingerprint, FingerprintBand, Probe
 from labeling.states import ExampleKind
@@ -24,48 +24,85 @@ _DOUBT = 0.2  # three standard deviations of an estimate
 
 @dataclass
 class Outcome:
-    """What became of a batch: keys of the new examples by content, and who was left out why. `near`: (place, what it resembles)."""
+    """What is to become of a batch: which rows are new, and who is left out why. `near`: (place, what it resembles)."""
 
-    added: dict[str, int] = field(default_factory=dict)
+    fresh: list[Incoming] = field(default_factory=list)
     n_duplicates: int = 0
     near: list[tuple[str, str]] = field(default_factory=list)
     held_out: list[Incoming] = field(default_factory=list)
 
 
-def add_examples(*, example_import: ExampleImport, rows: Sequence[Incoming], sieve: BandSieve) -> Outcome:
-    """Add a batch of clean, prepared conversations. Has to run in a transaction. All batches of an import share a sieve.
+class Sieve:
+    """Says of one batch of clean, prepared conversations after the other which rows become examples.
 
     Left out: what is an example already or stood earlier in the file, what asks exactly what a held-out probe asks, and,
     where the import says so, what is nearly the same as another example: answers and whole conversations both overlap by
-    three quarters.
+    three quarters. The `n_before` batches before the one that is looked at may still be on their way into the database.
     """
-    outcome = Outcome()
-    project_pk = example_import.project_id
-    wanted: dict[str, Incoming] = {}
-    for row in rows:
-        wanted.setdefault(row.content_hash, row)
-    known = _known(Example.objects.trainable().filter(project_id=project_pk), wanted)
-    probes = Probe.objects.filter(test__project_id=project_pk, test__is_active=True)
-    tested = set(probes.values_list("prompt_hash", flat=True))
-    fresh = [row for key, row in wanted.items() if key not in known]
-    outcome.n_duplicates = len(rows) - len(fresh)
-    outcome.held_out = [row for row in fresh if row.prompt_hash in tested]
-    fresh = [row for row in fresh if row.prompt_hash not in tested]
-    if example_import.skips_near:
-        fresh = _without_near(fresh, outcome, sieve)
-    outcome.added = _insert(example_import, fresh)
-    _insert_fingerprints(fresh, outcome.added)
-    sieve.add(_keys_of(fresh))
-    return outcome
+
+    def __init__(self, *, example_import: ExampleImport, n_before: int):
+        self._import = example_import
+        self._hashes = HashSieve(example_import=example_import)
+        self._bands = BandSieve(example_import=example_import, part=PART)
+        self._latest: deque[set[str]] = deque(maxlen=n_before)
+
+    def sift(self, rows: Sequence[Incoming]) -> Outcome:
+        outcome = Outcome()
+        project_pk = self._import.project_id
+        wanted: dict[str, Incoming] = {}
+        for row in rows:
+            wanted.setdefault(row.content_hash, row)
+        stored = Example.objects.trainable().filter(project_id=project_pk)
+        known = _known(stored, self._hashes.sift(wanted)).union(*self._latest)
+        probes = Probe.objects.filter(test__project_id=project_pk, test__is_active=True)
+        tested = set(probes.values_list("prompt_hash", flat=True))
+        fresh = [row for key, row in wanted.items() if key not in known]
+        outcome.n_duplicates = len(rows) - len(fresh)
+        outcome.held_out = [row for row in fresh if row.prompt_hash in tested]
+        outcome.fresh = [row for row in fresh if row.prompt_hash not in tested]
+        if self._import.skips_near:
+            self._leave_near_out(outcome)
+        latest = {row.content_hash for row in outcome.fresh}
+        self._hashes.add(latest)
+        self._bands.add(_keys_of(outcome.fresh))
+        self._latest.append(latest)
+        return outcome
+
+    def _leave_near_out(self, outcome: Outcome) -> None:
+        """Move what resembles an example or a row before it from `fresh` to `near`."""
+        self._bands.catch_up()
+        stored = _near_stored(outcome.fresh, self._bands)
+        latest: set[str] = set().union(*self._latest)
+        kept: dict[str, Incoming] = {}
+        for row in outcome.fresh:
+            twins = (place for twin, place in row.twins.items() if twin in kept or twin in latest)
+            other = stored.get(row.content_hash) or next(twins, "")
+            if other:
+                outcome.near.append((row.place, other))
+            else:
+                kept[row.content_hash] = row
+        outcome.fresh = list(kept.values())
 
 
-def _known(rows: "QuerySet[Example]", hashes: Iterable[str]) -> set[str]:
+def add_examples(*, example_import: ExampleImport, rows: list[Incoming]) -> list[int]:
+    """Add conversations that were sifted; return the keys of their examples. Has to run in a transaction.
+
+    What somebody else has just handed in the same is left out.
+    """
+    added = _insert(example_import, rows)
+    _insert_fingerprints(rows, added)
+    return list(added.values())
+
+
+def _known(rows: "QuerySet[Example]", hashes: list[str]) -> set[str]:
     """Return which contents are among the rows. All hashes go as one parameter: one each costs more than the search."""
+    if not hashes:
+        return set()
     column = f"{Example._meta.db_table}.content_hash"
     if connection.vendor == "postgresql":
-        among = RawSQL(f"{column} = ANY(%s::text[])", [list(hashes)], BooleanField())
+        among = RawSQL(f"{column} = ANY(%s::text[])", [hashes], BooleanField())
     else:
-        among = RawSQL(f"{column} IN (SELECT value FROM json_each(%s))", [json.dumps(list(hashes))], BooleanField())
+        among = RawSQL(f"{column} IN (SELECT value FROM json_each(%s))", [json.dumps(hashes)], BooleanField())
     return set(rows.filter(among).values_list("content_hash", flat=True))
 
 
@@ -74,27 +111,13 @@ def _some(values: list[Any]) -> Iterator[list[Any]]:
         yield values[start : start + SOME]
 
 
-def _without_near(rows: list[Incoming], outcome: Outcome, sieve: BandSieve) -> list[Incoming]:
-    """Return the rows that resemble neither an example nor a row before them; the others go to `outcome.near`."""
-    sieve.catch_up()
-    stored = _near_stored(rows, sieve)
-    kept: dict[str, Incoming] = {}
-    for row in rows:
-        other = stored.get(row.content_hash) or next((row.twins[twin] for twin in row.twins if twin in kept), "")
-        if other:
-            outcome.near.append((row.place, other))
-        else:
-            kept[row.content_hash] = row
-    return list(kept.values())
-
-
 def _keys_of(rows: Iterable[Incoming]) -> Sequence[int]:
     return unpack_keys(b"".join(row.bands for row in rows))
 
 
-def _near_stored(rows: list[Incoming], sieve: BandSieve) -> dict[str, str]:
+def _near_stored(rows: list[Incoming], bands: BandSieve) -> dict[str, str]:
     """Return, by content, the key of the stored example that a row resembles, as "#12"."""
-    found = list(_bands(sieve.sift(_keys_of(rows))))
+    found = list(_find_bands(bands.sift(_keys_of(rows))))
     wanted = {key for key, _fingerprint_pk in found}
     by_key: dict[int, list[Incoming]] = defaultdict(list)
     for row in rows if wanted else ():
@@ -121,7 +144,7 @@ def _near_stored(rows: list[Incoming], sieve: BandSieve) -> dict[str, str]:
     return near
 
 
-def _bands(keys: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _find_bands(keys: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield (key, fingerprint) of the stored bands with these keys. Numbers as text: a parameter each costs more than the search."""
     wanted = f"SELECT key, fingerprint_id FROM {FingerprintBand._meta.db_table} WHERE key"
     with connection.cursor() as cursor:
@@ -170,7 +193,10 @@ def _insert(example_import: ExampleImport, rows: list[Incoming]) -> dict[str, in
     )
     fresh = Example.objects.filter(pk__gt=last)  # by key alone: any other index holds all that was imported before
     found = fresh.values_list("content_hash", "pk", "example_import_id")
-    return {content_hash: pk for content_hash, pk, origin in found if origin == example_import.pk}
+    own = {row.content_hash for row in rows}  # other batches of this import are being written meanwhile
+    return {
+        content_hash: pk for content_hash, pk, origin in found if origin == example_import.pk and content_hash in own
+    }
 
 
 def _insert_fingerprints(rows: list[Incoming], added: dict[str, int]) -> None:

@@ -2,8 +2,8 @@
 
 import json
 from array import array
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from common.conversations import Message, digest_texts
@@ -28,7 +28,7 @@ class Incoming(NamedTuple):
     """A conversation from a file with all that is looked up and kept beside it, in few objects: it goes from process to process.
 
     The hash of a pair covers its rejected answer: one prompt may have several. A short answer has neither sketch nor bands:
-    many prompts may be answered so. `twins` are earlier rows of its batch that are nearly the same, their places by content.
+    many prompts may be answered so. `twins` are rows shortly before it that are nearly the same, their places by content.
     """
 
     place: str
@@ -72,26 +72,46 @@ def unpack_keys(bands: bytes) -> Sequence[int]:
     return memoryview(bands).cast("q").tolist()
 
 
-def find_twins(rows: Sequence[Incoming]) -> None:
-    """Note for each row which ones before it are nearly the same. Nearly every band is that of one row alone, so that only
-    others get a list."""
-    first: dict[int, Incoming] = {}
-    more: dict[int, list[Incoming]] = defaultdict(list)
-    known: set[str] = set()
-    for row in rows:
-        if row.content_hash in known:
-            continue
-        known.add(row.content_hash)
-        keys = row.keys
-        if not first.keys().isdisjoint(keys):
-            shared = [key for key in keys if key in first]
-            found = (other for key in shared for other in (first[key], *more.get(key, ()))[:MOST_CANDIDATES])
-            candidates = list({id(other): other for other in found}.values())[:MOST_CANDIDATES]
+class TwinFinder:
+    """Notes for each row which ones before it are nearly the same: of its batch, and of the `n_before` batches before."""
+
+    def __init__(self, *, n_before: int):
+        self._batches: deque[_Bands] = deque(maxlen=1 + n_before)
+
+    def look(self, rows: Sequence[Incoming]) -> None:
+        """Take in the next batch."""
+        own = _Bands()
+        self._batches.append(own)
+        known: set[str] = set()
+        for row in rows:
+            if row.content_hash in known:
+                continue
+            known.add(row.content_hash)
+            keys = row.keys
+            found = {id(other): other for batch in self._batches for other in batch.find(keys)}
+            candidates = list(found.values())[:MOST_CANDIDATES]
             near = (other for other in candidates if are_near(row.messages, other.messages))
             row.twins.update((other.content_hash, other.place) for other in near)
+            own.add(row, keys)
+
+
+class _Bands:
+    """The rows of a batch by their bands. Nearly every band is that of one row alone, so that only others get a list."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, Incoming] = {}
+        self._more: dict[int, list[Incoming]] = defaultdict(list)
+
+    def find(self, keys: Sequence[int]) -> Iterator[Incoming]:
+        if not self._first.keys().isdisjoint(keys):
+            for key in keys:
+                if key in self._first:
+                    yield from (self._first[key], *self._more.get(key, ()))[:MOST_CANDIDATES]
+
+    def add(self, row: Incoming, keys: Sequence[int]) -> None:
         for key in keys:
-            if first.setdefault(key, row) is not row:
-                more[key].append(row)
+            if self._first.setdefault(key, row) is not row:
+                self._more[key].append(row)
 
 
 def are_near(one: Sequence[Message], other: Sequence[Message]) -> bool:

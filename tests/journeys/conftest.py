@@ -75,6 +75,7 @@ class Emend:
             "EMEND_ENGINE_PORT": str(self.engine_port),
             "EMEND_ENGINE_URL": f"http://127.0.0.1:{self.engine_port}",
             "EMEND_URL": self.url,
+            "EMEND_ML_THREADS": "1",  # as in scripts/test.py
             **self.more,
         }
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from datetime import timedelta
 
@@ -145,17 +146,46 @@ def test_near_duplicates_are_found_in_the_batches_before_which_another_process_r
     assert row.near_lines == [["3", f"#{first.pk}"]]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_batches_that_are_written_at_once_know_of_each_other(upload, monkeypatch) -> None:
+    """On PostgreSQL two are: the third is compared with the first while that is not there yet."""
+    monkeypatch.setattr(example_import_run, "BATCH", 2)
+    add, numbers = example_import_run._add, []
+
+    def add_slowly(*args) -> int:
+        numbers.append(args)
+        time.sleep(0.3 if len(numbers) == 1 else 0)
+        return add(*args)
+
+    monkeypatch.setattr(example_import_run, "_add", add_slowly)
+    cake = LONG.replace("bread", "cake").replace("oven", "stove").replace("hot", "warm")
+    rows = [
+        *(("A loaf?", LONG), ("A bun?", "No.")),
+        *(("A cake?", cake), ("A bun?", "No.")),
+        *(("A loaf?", LONG + " or longer"), ("A cake?", cake)),
+        *(("A loaf?", LONG + " or so"), ("Tea?", "Yes.")),
+    ]
+    row = imported(upload(jsonl(*(chat(*each) for each in rows)), tags=["old"]))
+    assert (row.state, row.n_handled, row.n_added, row.n_duplicates, row.n_near) == ("done", 8, 4, 2, 2)
+    assert [place for place, _other in row.near_lines] == ["5", "7"]
+    assert sorted(example.messages[0]["content"] for example in Example.objects.all()) == [
+        *("A bun?", "A cake?", "A loaf?", "Tea?")
+    ]
+    assert Example.objects.filter(tags__name="old").count() == 4
+
+
 def test_what_others_hand_in_meanwhile_is_compared_with_too(upload, project, monkeypatch) -> None:
     monkeypatch.setattr(example_import_run, "BATCH", 1)
     row = upload(jsonl(chat("A cake?"), chat("How long does bread bake?", LONG + " or longer")))
     add, calls = example_import_run._add, []
 
-    def add_late(*args) -> None:
-        add(*args)
+    def add_late(*args) -> int:
+        n_added = add(*args)
         if not calls:
             make_demonstration(project, "How long does bread bake?", LONG)
             fill_in()
         calls.append(args)
+        return n_added
 
     monkeypatch.setattr(example_import_run, "_add", add_late)
     row = imported(row)
@@ -210,11 +240,11 @@ def test_an_import_goes_on_behind_the_last_committed_batch(upload, monkeypatch) 
     row = upload(jsonl(*(chat(f"{n}?") for n in range(5))))
     add, calls = example_import_run._add, []
 
-    def dies(*args) -> None:
+    def dies(*args) -> int:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        add(*args)
+        return add(*args)
 
     monkeypatch.setattr(example_import_run, "_add", dies)
     with pytest.raises(KeyboardInterrupt):

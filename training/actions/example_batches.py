@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import translation
 
 from common.ahead import ahead
-from labeling.actions.example_incoming import Incoming, find_twins, prepare
+from labeling.actions.example_incoming import Incoming, TwinFinder, prepare
 from labeling.actions.prompt_files import UnreadableFile
 from training.formats.source import ExampleFile
 
@@ -26,7 +26,10 @@ _READER = "import django; django.setup(); from training.actions.example_batches 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be read, from which item on, and in batches of how many rows or characters."""
+    """What is to be read, from which item on, and in batches of how many rows or characters.
+
+    Twins are looked for in the batch itself and in `n_before` batches before it, unless that is None.
+    """
 
     path: Path
     name: str
@@ -35,7 +38,7 @@ class Order:
     language: str
     n_handled: int
     project_pk: int
-    finds_twins: bool
+    n_before: int | None
     most_rows: int
     most_characters: int
 
@@ -52,6 +55,7 @@ def _read(order: Order) -> Iterator[Batch]:
     file = ExampleFile(order.path, name=order.name, asked=order.asked, encoding=order.encoding)
     n_items = length = 0
     batch: list[Incoming] = []
+    twins = None if order.n_before is None else TwinFinder(n_before=order.n_before)
     for item in islice(iter(file), order.n_handled, None):
         n_items += 1
         for each in item.rows:
@@ -65,15 +69,15 @@ def _read(order: Order) -> Iterator[Batch]:
             )
             length += sum(len(turn["content"]) for turn in each.messages)
         if n_items >= order.most_rows or length >= order.most_characters:
-            yield n_items, _finished(order, batch)
+            yield n_items, _finished(batch, twins)
             batch, n_items, length = [], 0, 0
     if n_items:
-        yield n_items, _finished(order, batch)
+        yield n_items, _finished(batch, twins)
 
 
-def _finished(order: Order, batch: list[Incoming]) -> list[Incoming]:
-    if order.finds_twins:
-        find_twins(batch)
+def _finished(batch: list[Incoming], twins: TwinFinder | None) -> list[Incoming]:
+    if twins is not None:
+        twins.look(batch)
     return batch
 
 

@@ -3,18 +3,19 @@ behind the last batch that was committed."""
 
 import logging
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from common.bulk import insert_many
+from common.in_order import InOrder
 from common.states import StateError, move
-from labeling.actions.band_sieve import BandSieve
-from labeling.actions.example_bulk import Outcome, add_examples, delete_examples
-from labeling.actions.example_incoming import PART, Incoming
+from labeling.actions.example_bulk import Outcome, Sieve, add_examples, delete_examples
+from labeling.actions.example_incoming import Incoming
 from labeling.actions.import_work import LostWork, fail, seen, take_up
 from labeling.actions.prompt_files import UnreadableFile
 from labeling.models import Example, ExampleImport, Project, Retraction, Tag
@@ -25,6 +26,7 @@ from training.models import DatasetRow
 
 BATCH = 10_000  # rows in a transaction, or fewer with so many characters: each touches most of the index of bands
 BATCH_LENGTH = 10_000_000
+N_WRITERS = 2  # batches that are written at a time: most of that is the work of one process of the database
 SMALL_BATCH = 2000
 N_SHOWN = 8
 N_BAD_SHOWN = 200
@@ -118,7 +120,8 @@ def _check(row: ExampleImport, file: ExampleFile) -> None:
 def _import(row: ExampleImport, path: Path) -> None:
     """Add the rows behind the last committed batch, a transaction to a batch."""
     tags = [Tag.objects.get_or_create(project_id=row.project_id, name=name)[0].pk for name in row.tags]
-    sieve = BandSieve(example_import=row, part=PART)
+    n_rows = row.n_rows - row.n_handled
+    n_writers = N_WRITERS if n_rows > BATCH and _takes_several_writers() else 0
     order = Order(
         path=path,
         name=row.name,
@@ -127,13 +130,17 @@ def _import(row: ExampleImport, path: Path) -> None:
         language=row.language,
         n_handled=row.n_handled,
         project_pk=row.project_id,
-        finds_twins=row.skips_near,
+        n_before=n_writers if row.skips_near else None,
         most_rows=BATCH,
         most_characters=BATCH_LENGTH,
     )
+    sieve = Sieve(example_import=row, n_before=n_writers)
     try:
-        for n_items, incoming in read_ahead(order, n_rows=row.n_rows - row.n_handled):
-            _add(row, n_items, incoming, tags, sieve)
+        with InOrder(n_threads=n_writers) as writers:
+            for n_items, incoming in read_ahead(order, n_rows=n_rows):
+                outcome = sieve.sift(incoming)
+                conclude = partial(_conclude, row, n_items, outcome, _shown_held_out(outcome))
+                writers.run(partial(_add, row, outcome.fresh, tags), conclude)
     except (UnreadableFile, OSError) as error:
         fail(row, str(error) if isinstance(error, UnreadableFile) else _("The file is not on the server any more."))
         return
@@ -142,28 +149,38 @@ def _import(row: ExampleImport, path: Path) -> None:
     row.path.unlink(missing_ok=True)
 
 
-def _add(row: ExampleImport, n_items: int, incoming: list[Incoming], tags: list[int], sieve: BandSieve) -> None:
-    with transaction.atomic():
-        outcome = add_examples(example_import=row, rows=incoming, sieve=sieve)
-        links = ((pk, tag) for pk in outcome.added.values() for tag in tags)
-        if tags:
-            insert_many(Example.tags.through, ("example_id", "tag_id"), links)
-        seen(
-            row,
-            n_handled=row.n_handled + n_items,
-            n_added=row.n_added + len(outcome.added),
-            n_duplicates=row.n_duplicates + outcome.n_duplicates,
-            n_near=row.n_near + len(outcome.near),
-            near_lines=(row.near_lines + outcome.near)[:N_BAD_SHOWN] if outcome.near else row.near_lines,
-            n_bad=row.n_bad + len(outcome.held_out),
-            bad_lines=_with_held_out(row, outcome),
-        )
+def _takes_several_writers() -> bool:
+    """Whether the database lets several write at once, and other connections see what this one sees."""
+    return connection.vendor == "postgresql" and not connection.in_atomic_block
 
 
-def _with_held_out(row: ExampleImport, outcome: Outcome) -> list[Any]:
+def _add(row: ExampleImport, fresh: list[Incoming], tags: list[int]) -> int:
+    keys = add_examples(example_import=row, rows=fresh)
+    if tags:
+        links = ((key, tag) for key in keys for tag in tags)
+        insert_many(Example.tags.through, ("example_id", "tag_id"), links)
+    return len(keys)
+
+
+def _conclude(row: ExampleImport, n_items: int, outcome: Outcome, bad_lines: list[Any], n_added: int) -> None:
+    seen(
+        row,
+        n_handled=row.n_handled + n_items,
+        n_added=row.n_added + n_added,
+        n_duplicates=row.n_duplicates
+        + outcome.n_duplicates
+        + len(outcome.fresh)
+        - n_added,  # others may have been sooner
+        n_near=row.n_near + len(outcome.near),
+        near_lines=(row.near_lines + outcome.near)[:N_BAD_SHOWN] if outcome.near else row.near_lines,
+        n_bad=row.n_bad + len(outcome.held_out),
+        bad_lines=[*row.bad_lines, *bad_lines][:N_BAD_SHOWN],
+    )
+
+
+def _shown_held_out(outcome: Outcome) -> list[Any]:
     why = _("asks exactly what a held-out probe asks")
-    more = [(each.place, why, each.messages[-2]["content"][:120]) for each in outcome.held_out]
-    return [*row.bad_lines, *more][:N_BAD_SHOWN]
+    return [(each.place, why, each.messages[-2]["content"][:120]) for each in outcome.held_out[:N_BAD_SHOWN]]
 
 
 def _undo(row: ExampleImport) -> None:
