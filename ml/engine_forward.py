@@ -29,6 +29,7 @@ class Forward(Protocol):
     """Computes logits and keeps keys and values in the cache, which has room for them."""
 
     block: int  # a step over whole blocks of columns has the same bits, whoever else takes it
+    n_ahead: int  # so many tokens more than one `follow` reads at hardly more cost; 0 where it cannot
 
     def read(self, pieces: Sequence[Piece], cache: SlotCache) -> torch.Tensor:
         """The logits (B, V) that follow the last token of each of the B pieces."""
@@ -36,11 +37,15 @@ class Forward(Protocol):
     def step(self, tokens: Sequence[int], positions: Sequence[int], end: int, cache: SlotCache) -> torch.Tensor:
         """The logits (B, V) that follow one more token in each of the slots 0 to B - 1; `end` is after all positions."""
 
+    def follow(self, tokens: Sequence[int], start: int, end: int, cache: SlotCache) -> torch.Tensor:
+        """The logits (T, V) that follow each of the T tokens that slot 0 reads from `start` on: those of T steps."""
+
 
 class ModelForward:
     """Any causal model, computed by transformers."""
 
     block = LONGEST_BLOCK
+    n_ahead = 0
 
     def __init__(self, model: PreTrainedModel):
         self._model = model
@@ -60,6 +65,9 @@ class ModelForward:
         slots = torch.arange(len(ids), device=self._model.device)
         cache.place(slots=slots, positions=places, window=(0, len(ids), end))
         return self._compute(ids[:, None], places[:, None], hide_later(places, end, self._model.dtype), cache)
+
+    def follow(self, tokens: Sequence[int], start: int, end: int, cache: SlotCache) -> torch.Tensor:
+        raise NotImplementedError
 
     def _compute(
         self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: SlotCache

@@ -4,7 +4,7 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from ml.chat_template import load_tokenizer
 from ml.data import Message, encode_prompt
 from ml.engine_cache import SlotCache, round_up
+from ml.engine_draft import Drafter
 from ml.engine_forward import Forward, ModelForward, Piece
 from ml.engine_linear import pack_linears
 from ml.engine_llama import FastLlama, is_fast_llama
@@ -79,6 +80,7 @@ class Row:
         self.prompt = prompt
         self.text = text
         self.sampler = Sampler(generation.sampling)
+        self.drafter = Drafter(prompt)
         self.scores: list[Line] = []
         self.logprob = 0.0  # of the answer so far, by the model alone
         self.n_stored = 0
@@ -143,7 +145,7 @@ class BatchedModel:
         n_tokens = self._read_prompts()
         answering = [row for row in self.rows if not row.is_reading]
         if answering:
-            n_tokens += self._continue(answering)
+            n_tokens += self._follow(answering[0]) if self._is_alone(answering) else self._continue(answering)
         if not self.rows:
             self._cache.release()
         return n_tokens
@@ -223,22 +225,40 @@ class BatchedModel:
             row.n_stored += 1
         return self._take_all(rows, logits)
 
+    def _is_alone(self, answering: list[Row]) -> bool:
+        """Whether one conversation is answered, the first: then the weights are read for it alone."""
+        return bool(self._forward.n_ahead) and answering == self.rows[:1]
+
+    def _follow(self, row: Row) -> int:
+        """One more token, and those behind it that were guessed right."""
+        room = min(row.generation.max_tokens, self.context_length - len(row.prompt)) - row.n_tokens - 1
+        draft = row.drafter.draft(min(self._forward.n_ahead, room))
+        end = row.n_stored + 1 + len(draft)
+        self._cache.reserve(n_slots=1, n_columns=end)
+        if row.generation.sampling.is_repeatable:
+            end = round_up(end, self._forward.block)
+        logits = self._forward.follow([row.last_token, *draft], row.n_stored, end, self._cache)
+        n_taken = 0
+        for own, token, normaliser in weigh(logits):
+            row.n_stored += 1
+            self._take(row, self._pick(row, own, token), own, normaliser)
+            n_taken += 1
+            if row.generation.is_ended or draft[n_taken - 1 : n_taken] != [row.last_token]:
+                break
+        return n_taken
+
     def _take_all(self, rows: list[Row], logits: torch.Tensor) -> int:
         """Pick by the logits (B, V) the next token of each of the B rows whose prompt is read; return how many did."""
-        wide = logits.to(torch.float32, copy=True)
-        likeliest = wide.argmax(-1, keepdim=True)
-        highest = wide.gather(-1, likeliest)
-        tokens = likeliest[:, 0].tolist()
-        normalisers = (wide.sub_(highest).exp_().sum(-1).log_() + highest[:, 0]).tolist()
         n_taken = 0
-        for row, own, token, normaliser in zip(rows, logits, tokens, normalisers, strict=True):
-            if row.is_reading:
-                continue
-            if not row.generation.sampling.is_plainly_greedy:
-                token = row.sampler.pick(own)
-            self._take(row, token, own, normaliser)
-            n_taken += 1
+        for row, (own, token, normaliser) in zip(rows, weigh(logits), strict=True):
+            if not row.is_reading:
+                self._take(row, self._pick(row, own, token), own, normaliser)
+                n_taken += 1
         return n_taken
+
+    def _pick(self, row: Row, logits: torch.Tensor, likeliest: int) -> int:
+        """The row's next token by the logits (V,)."""
+        return likeliest if row.generation.sampling.is_plainly_greedy else row.sampler.pick(logits)
 
     def _take(self, row: Row, token: int, logits: torch.Tensor, normaliser: float) -> None:
         """Append the token, picked by these logits (V,), to the row's answer; send what can be sent, end what ends.
@@ -249,6 +269,7 @@ class BatchedModel:
         if row.first_token_at is None:
             row.first_token_at = time.monotonic()
         row.last_token = token
+        row.drafter.append(token)
         row.n_tokens += 1
         row.logprob += float(logits[token]) - normaliser
         if token in self.end_tokens:
@@ -292,6 +313,15 @@ class BatchedModel:
             }
         )
         self._leave(row)
+
+
+def weigh(logits: torch.Tensor) -> Iterator[tuple[torch.Tensor, int, float]]:
+    """Yield of each row of the logits (B, V): itself, its likeliest token, and the logarithm of its exponentials' sum."""
+    wide = logits.to(torch.float32, copy=True)
+    likeliest = wide.argmax(-1, keepdim=True)
+    highest = wide.gather(-1, likeliest)
+    normalisers = wide.sub_(highest).exp_().sum(-1).log_() + highest[:, 0]
+    yield from zip(logits, likeliest[:, 0].tolist(), normalisers.tolist(), strict=True)
 
 
 def find_end_tokens(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:

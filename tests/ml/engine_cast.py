@@ -108,19 +108,19 @@ def pause_within_answer(engine: Engine, name: str) -> Iterator[None]:
     """Within, the loaded model waits after some steps of a first answer, which so cannot end by itself meanwhile."""
     model = engine._entries[name].model
     assert model is not None
-    step, go_on, n_steps = model._forward.step, threading.Event(), count()
+    step, go_on, n_steps = model._forward._step, threading.Event(), count()
 
     def wait_before_step(*args: Any, **settings: Any) -> Any:
         if next(n_steps) >= PAUSE_AFTER:
             assert go_on.wait(PATIENCE_S), "nobody let the model go on"
         return step(*args, **settings)
 
-    model._forward.step = wait_before_step  # type: ignore[method-assign]
+    model._forward._step = wait_before_step  # type: ignore[method-assign]
     try:
         yield
     finally:
         go_on.set()
-        model._forward.step = step  # type: ignore[method-assign]
+        model._forward._step = step  # type: ignore[method-assign]
 
 
 def ask(engine: Engine, content: str, *, name: str = "a", **settings: Any) -> tuple[Generation, Heard]:

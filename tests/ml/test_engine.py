@@ -325,7 +325,7 @@ def test_a_failing_step_fails_its_own_model_only(engine, root, monkeypatch):
     def explode(*args, **kwargs):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(broken._forward, "step", explode)
+    monkeypatch.setattr(broken._forward, "_step", explode)
     _, failing = ask(engine, "hi", name="a")
     _, running = ask(engine, "hi", name="b", sampling=GREEDY, max_tokens=20)
     assert failing.wait()["error"]["kind"] == "engine"

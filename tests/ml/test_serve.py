@@ -150,7 +150,8 @@ def waits_in_the_queue(served: Served) -> bool:
     with served.client.stream(
         "POST", "/generate", json={"model": "a", "path": "a", "messages": HI} | ENDLESS
     ) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()  # without anybody who holds it, the client would go away
+        next(lines)
         with socket.create_connection((served.client.base_url.host, served.client.base_url.port)) as connection:
             body = json.dumps({"model": "a", "messages": HI} | ENDLESS).encode()
             head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
